@@ -1,0 +1,27 @@
+"""Disentangled sequential autoencoders in Pyro: take a sequence apart into content and dynamics."""
+
+import pyro
+
+from .checkpoints import History, load, save
+from .control import forecast, generate, infer, reconstruct, swap
+from .distributions import AutoregressiveNormal
+from .guides import Factorised, Full
+from .handlers import KLWeights, piecewise_linear
+from .inference import elbo_terms, evaluate_elbo, fit
+from .models import DSAE
+
+# Weights live in the modules, never in Pyro's global parameter store.
+pyro.settings.set(module_local_params=True)
+
+__version__ = "0.1.0"
+__all__ = [
+    "DSAE",
+    "AutoregressiveNormal",
+    "Factorised",
+    "Full",
+    "forecast",
+    "generate",
+    "infer",
+    "reconstruct",
+    "swap",
+]

@@ -1,0 +1,6 @@
+"""Inference schemes, one file each: interchangeable posteriors over the sites ``"f"`` and ``"z"``."""
+
+from .factorised import Factorised
+from .full import Full
+
+__all__ = ["Factorised", "Full"]

@@ -1,0 +1,292 @@
+"""Training: stochastic variational inference on an ELBO, under Hugging Face accelerate.
+
+The loss is Pyro's own, ``Trace_ELBO()(model, guide)(x)``, in nats per sequence; accelerate brings the
+device, bf16, gradient clipping, the states of optimiser and random generators, and several processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from accelerate import Accelerator, skip_first_batches
+from accelerate.state import AcceleratorState
+from accelerate.utils import set_seed
+from pyro import poutine
+from pyro.infer import ELBO, Trace_ELBO
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
+from torch.utils.data.distributed import DistributedSampler
+from tqdm.auto import tqdm
+
+from .checkpoints import Checkpoints, History, InterruptGuard
+from .handlers import KLWeights
+
+Weight = float | Callable[[int], float]
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss became NaN or infinite; the message names step, batch and last good checkpoint."""
+
+
+@torch.no_grad()
+def elbo_terms(model: Callable, guide: Callable, x: Tensor) -> dict[str, Tensor]:
+    """One-draw estimates of the parts of the ELBO, nats a sequence, each of shape ``(N,)``.
+
+    ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` are log q - log p of each site;
+    ``elbo`` is the first less the other two.
+    """
+    guide_trace = poutine.trace(guide).get_trace(x)
+    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
+    for trace in (guide_trace, model_trace):
+        trace.compute_log_prob()
+    terms = {"log_likelihood": model_trace.nodes["x"]["log_prob"]}
+    terms["elbo"] = terms["log_likelihood"]
+    for site, q in guide_trace.nodes.items():
+        if q["type"] == "sample" and not site_is_subsample(q):
+            terms[f"kl_{site}"] = q["log_prob"] - model_trace.nodes[site]["log_prob"]
+            terms["elbo"] = terms["elbo"] - terms[f"kl_{site}"]
+    return terms
+
+
+@torch.no_grad()
+def evaluate_elbo(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset | Tensor,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
+    device = next(model.parameters()).device
+    totals: dict[str, float] = {}
+    count = dims = 0
+    training = model.training, guide.training
+    model.eval(), guide.eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for batch in DataLoader(_as_dataset(data), batch_size):
+            x = _frames(batch).to(device)
+            for name, values in elbo_terms(model, guide, x).items():
+                totals[name] = totals.get(name, 0.0) + float(values.double().sum())
+            count, dims = count + len(x), x[0].numel()
+    model.train(training[0]), guide.train(training[1])
+    means = {name: total / count for name, total in totals.items()}
+    return {**means, "bits_per_dim": -means["elbo"] / (dims * math.log(2))}
+
+
+def fit(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset | Tensor,
+    *,
+    steps: int | None = None,
+    epochs: int | None = None,
+    batch_size: int = 64,
+    lr: float = 1e-3,
+    schedule: str = "cosine",
+    clip_norm: float | None = 10.0,
+    kl_weights: Mapping[str, Weight] | None = None,
+    elbo: ELBO | None = None,
+    optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    validation: Dataset | Tensor | None = None,
+    validate_every: int | None = None,
+    checkpoint_dir: str | Path | None = None,
+    checkpoint_every: int = 500,
+    resume: bool = False,
+    device: str | None = None,
+    precision: str = "auto",
+    num_workers: int = 0,
+    log_every: int = 20,
+    seed: int = 0,
+    progress: bool | None = None,
+    accelerator: Accelerator | None = None,
+) -> History:
+    """Train model and guide together by SVI; both are changed in place.
+
+    :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``.
+    :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
+    :param batch_size: sequences a step and process.
+    :param lr: Adam's learning rate, at its highest.
+    :param schedule: ``cosine`` (down to 0 over the run) or ``constant``.
+    :param clip_norm: largest norm of the gradient of the loss per sequence, or None.
+    :param kl_weights: weight of the KL term by site, a number or a function of the step
+        (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
+    :param elbo: any of Pyro's ELBO objects; ``Trace_ELBO()`` by default.
+    :param optimizer: makes a torch optimiser from the parameters, in place of Adam.
+    :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
+    :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.
+    :param resume: go on from the newest checkpoint of ``checkpoint_dir``, if there is one. On the same
+        machine the losses are those of an uninterrupted run.
+    :param device: ``cpu``, or None for the accelerator where there is one.
+    :param precision: ``auto`` (bf16 on a GPU that has it), ``no`` or ``bf16``.
+    :param log_every: steps between readings of the loss and checks that it is finite.
+    :param progress: a progress bar; by default when standard error is a terminal.
+    :returns: losses and their parts over the steps.
+    :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
+    """
+    if (steps is None) == (epochs is None):
+        raise ValueError(f"give one of steps and epochs, got steps={steps} and epochs={epochs}")
+    if schedule not in ("cosine", "constant"):
+        raise ValueError(f"schedule must be 'cosine' or 'constant', got {schedule!r}")
+    accelerator = accelerator or _make_accelerator(device, precision)
+    dataset = _as_dataset(data)
+    batches = _Batches(dataset, batch_size, accelerator, num_workers, seed)
+    total = steps if steps is not None else (epochs or 0) * len(batches.loader)
+    if total < 1:
+        raise ValueError(f"there must be at least one step, got steps={steps}, epochs={epochs}")
+    validate_every = validate_every or len(batches.loader)
+    set_seed(seed + accelerator.process_index)
+
+    model.train().to(accelerator.device)
+    guide.train().to(accelerator.device)
+    pair = (elbo or Trace_ELBO())(model, guide)
+    parameters = [p for p in pair.parameters() if p.requires_grad]
+    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr)
+    decay = torch.optim.lr_scheduler.LambdaLR(
+        optim, lambda step: _DECAY[schedule](min(step / total, 1.0))
+    )
+    pair, optim = accelerator.prepare(pair, optim)
+    accelerator.register_for_checkpointing(decay)
+    checkpoints = Checkpoints(checkpoint_dir, accelerator)
+    history = (checkpoints.load() if resume else None) or History()
+
+    unread: list[Tensor] = []  # losses still on the device
+    clock = time.perf_counter()
+    hidden = None if progress is None else not progress
+    with (
+        InterruptGuard() as interrupt,
+        tqdm(
+            total=total, initial=history.step, disable=hidden or not accelerator.is_main_process
+        ) as bar,
+    ):
+        for x in batches.from_step(history.step, total):
+            step = history.step
+            weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
+            # Pyro checks shapes and supports in the first step; later the loss alone is watched.
+            first = bar.n == bar.initial
+            if first and not x.isfinite().all():
+                raise NonFiniteLossError(f"no step taken: {batches.describe(step)}")
+            with KLWeights(weights), accelerator.autocast(), pyro.validation_enabled(first):
+                loss = pair(x) / len(x)
+            accelerator.backward(loss)
+            if clip_norm is not None:
+                accelerator.clip_grad_norm_(parameters, clip_norm)
+            optim.step()
+            decay.step()
+            optim.zero_grad()
+            unread.append(loss.detach())
+            history.step = step = step + 1
+            bar.update()
+
+            last = step == total or interrupt.seen
+            save = last or step % checkpoint_every == 0
+            if save or step % log_every == 0:
+                losses = torch.stack(unread).tolist()
+                for i, value in enumerate(losses, step - len(losses)):
+                    if not math.isfinite(value):
+                        raise NonFiniteLossError(
+                            f"the loss is {value} at step {i}, {batches.describe(i)}; "
+                            f"the last good checkpoint is {checkpoints.latest()}"
+                        )
+                now = time.perf_counter()
+                rate = len(losses) * len(x) * accelerator.num_processes / (now - clock)
+                bar.set_postfix_str(f"loss {losses[-1]:.1f}, {rate:.0f} sequences/s")
+                history.losses += losses
+                history.seconds += now - clock
+                unread, clock = [], now
+            if validation is not None and (last or step % validate_every == 0):
+                scores = evaluate_elbo(model, guide, validation, batch_size=batch_size, seed=seed)
+                history.validation.append({"step": step, **scores})
+            if save:
+                checkpoints.save(history)
+            if interrupt.seen:
+                saved = f"; go on from {checkpoints.latest()}" if checkpoint_dir else ""
+                raise KeyboardInterrupt(f"stopped after step {step} of {total}{saved}")
+    return history
+
+
+_DECAY: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "constant": lambda done: 1.0,
+}
+
+
+class _Batches:
+    """Minibatches in an order that seed, epoch and process determine, from any step on."""
+
+    def __init__(
+        self, data: Dataset, batch_size: int, accelerator: Accelerator, workers: int, seed: int
+    ) -> None:
+        replicas = accelerator.num_processes
+        size = len(data)  # type: ignore[arg-type]
+        if size < replicas:
+            raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
+        self.device = accelerator.device
+        self.sampler = DistributedSampler(
+            data, replicas, accelerator.process_index, seed=seed, drop_last=True
+        )
+        self.loader = DataLoader(
+            data,
+            min(batch_size, size // replicas),
+            sampler=self.sampler,
+            drop_last=True,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=workers > 0,
+            # Its own generator: the global one belongs to the model's draws.
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def from_step(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The batches of steps ``start`` to ``stop``, on the device."""
+        step = start
+        while step < stop:
+            epoch, skip = divmod(step, len(self.loader))
+            self.sampler.set_epoch(epoch)
+            loader = skip_first_batches(self.loader, skip) if skip else self.loader
+            for batch in itertools.islice(loader, stop - step):
+                yield _frames(batch).to(self.device, non_blocking=True)
+                step += 1
+
+    def describe(self, step: int) -> str:
+        """Which sequences a step has seen, and whether they hold a value that is not finite."""
+        epoch, index = divmod(step, len(self.loader))
+        self.sampler.set_epoch(epoch)
+        size = self.loader.batch_size or 1
+        indices = list(self.sampler)[index * size : (index + 1) * size]
+        items = default_collate([self.loader.dataset[i] for i in indices])
+        bad = ~_frames(items).isfinite().flatten(1).all(1)
+        found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
+        cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
+        return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
+
+
+def _make_accelerator(device: str | None, precision: str) -> Accelerator:
+    if precision not in ("auto", "no", "bf16"):
+        raise ValueError(f"precision must be 'auto', 'no' or 'bf16', got {precision!r}")
+    cpu = device == "cpu" or not torch.cuda.is_available()
+    if precision == "auto":
+        precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
+    if not torch.distributed.is_initialized():
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # a run may differ from the one before
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def _as_dataset(data: Dataset | Tensor) -> Dataset:
+    return TensorDataset(data) if isinstance(data, Tensor) else data
+
+
+def _frames(batch: Any) -> Tensor:
+    """x of a batch ``x`` or ``(x, labels)``."""
+    return batch[0] if isinstance(batch, (tuple, list)) else batch

@@ -1,0 +1,60 @@
+"""p(x_t | z_t, f): what a decoder's output means.
+
+A likelihood maps the decoder's output to a distribution over a frame and to its mean.
+"""
+
+from __future__ import annotations
+
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Bernoulli(nn.Module):
+    """Bernoulli on intensities in [0, 1]: sharp, but not normalised off {0, 1}."""
+
+    unit_interval = True
+
+    def forward(self, output: Tensor) -> dist.Distribution:
+        return dist.Bernoulli(logits=output.float(), validate_args=False)
+
+
+class ContinuousBernoulli(nn.Module):
+    """The normalised density on [0, 1] (Loaiza-Ganem & Cunningham, NeurIPS 2019)."""
+
+    unit_interval = True
+
+    def forward(self, output: Tensor) -> dist.Distribution:
+        return dist.ContinuousBernoulli(logits=output.float(), validate_args=False)
+
+
+class Normal(nn.Module):
+    """A Normal around the decoder's output with one scale, learned or fixed."""
+
+    unit_interval = False
+
+    def __init__(self, scale: float = 1.0, learn_scale: bool = True) -> None:
+        super().__init__()
+        if scale <= 0:
+            raise ValueError(f"scale must be positive, got {scale}")
+        self.raw_scale = nn.Parameter(torch.tensor(scale).expm1().log(), requires_grad=learn_scale)
+
+    def forward(self, output: Tensor) -> dist.Distribution:
+        return dist.Normal(output.float(), F.softplus(self.raw_scale) + 1e-4)
+
+
+_BY_NAME = {
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "normal": Normal,
+}
+
+
+def make_likelihood(likelihood: str | nn.Module) -> nn.Module:
+    """A likelihood from its name, or the module itself."""
+    if isinstance(likelihood, nn.Module):
+        return likelihood
+    if likelihood not in _BY_NAME:
+        raise ValueError(f"likelihood must be one of {', '.join(_BY_NAME)}, got {likelihood!r}")
+    return _BY_NAME[likelihood]()

@@ -1,0 +1,214 @@
+"""Networks: frame encoders and decoders, the LSTM transition, Gaussian heads.
+
+Every encoder maps ``(*batch, *frame)`` to ``(*batch, features)`` and every decoder maps back, for any
+number of batch axes. A network of your own only has to do the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FrameShape = tuple[int, ...]
+_KERNEL, _STRIDE, _LEVELS = 4, 2, 4
+_SLOPE = 0.2  # of the leaky ReLU
+
+
+def keep_variance(module: nn.Module) -> None:
+    """He et al.'s initialisation, under which signals neither fade nor grow from layer to layer.
+
+    Torch's own default shrinks them at every layer; the decoder then starts blind to its input, and the
+    posterior collapses before it has begun to learn.
+    """
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.kaiming_normal_(module.weight, _SLOPE)
+        if isinstance(module, nn.ConvTranspose2d):
+            # Each output sums kernel area / stride^2 terms of each input channel.
+            fan_in = module.weight.shape[0] * (_KERNEL // _STRIDE) ** 2
+            gain = nn.init.calculate_gain("leaky_relu", _SLOPE)
+            nn.init.normal_(module.weight, 0.0, gain / fan_in**0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def check_frame_shape(frame_shape: Sequence[int]) -> FrameShape:
+    """``(C, H, W)`` or ``(bins,)`` as a tuple; ValueError if it is neither."""
+    shape = tuple(int(side) for side in frame_shape)
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise ValueError(f"frame_shape must be (channels, height, width) or (bins,), got {shape}")
+    return shape
+
+
+def _halved(height: int, width: int) -> tuple[int, int]:
+    """The sides after all convolutions."""
+    if height % 2**_LEVELS or width % 2**_LEVELS:
+        raise ValueError(f"height and width must be multiples of 16, got {height} x {width}")
+    return height // 2**_LEVELS, width // 2**_LEVELS
+
+
+def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
+    """Raise a ValueError unless ``x`` is ``(batch, time, *frame_shape)``."""
+    if x.dim() != 2 + len(frame_shape) or tuple(x.shape[2:]) != frame_shape:
+        axes = "channels, height, width" if len(frame_shape) == 3 else "bins"
+        raise ValueError(
+            f"x must be (batch, time, {axes}) with frames of {frame_shape}, got {tuple(x.shape)}"
+        )
+
+
+class ConvEncoder(nn.Module):
+    """Four convolutions of stride 2, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
+
+    def __init__(self, frame_shape: FrameShape, features: int, channels: int = 32) -> None:
+        super().__init__()
+        in_channels, height, width = check_frame_shape(frame_shape)
+        rows, columns = _halved(height, width)
+        widths = [in_channels, *(channels * 2**i for i in range(_LEVELS))]
+        layers: list[nn.Module] = []
+        for i in range(_LEVELS):
+            layers += [
+                nn.Conv2d(widths[i], widths[i + 1], _KERNEL, _STRIDE, padding=1),
+                nn.LeakyReLU(_SLOPE),
+            ]
+        self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.dense = nn.Linear(widths[-1] * rows * columns, features)
+        self.features = features
+        self.apply(keep_variance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        return F.leaky_relu(self.dense(self.conv(frames).flatten(1)), _SLOPE).reshape(
+            *x.shape[:-3], -1
+        )
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
+
+    def __init__(self, latent_dim: int, frame_shape: FrameShape, channels: int = 32) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        out_channels, height, width = self.frame_shape
+        widths = [*(channels * 2**i for i in reversed(range(_LEVELS))), out_channels]
+        self.base = (widths[0], *_halved(height, width))
+        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        layers: list[nn.Module] = []
+        for i in range(_LEVELS):
+            layers += [
+                nn.LeakyReLU(_SLOPE),
+                nn.ConvTranspose2d(widths[i], widths[i + 1], _KERNEL, _STRIDE, padding=1),
+            ]
+        self.deconv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.apply(keep_variance)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
+        frames = self.deconv(base.contiguous(memory_format=torch.channels_last))
+        return frames.reshape(*latent.shape[:-1], *self.frame_shape)
+
+
+class ModulatedDecoder(nn.Module):
+    r"""Deconvolutions over z_t whose channels f scales and shifts: ``(*, f_dim + z_dim)`` to frames.
+
+    .. math:: h_i = \operatorname{LeakyReLU}\big((1 + \gamma_i(f)) \odot \operatorname{deconv}_i(h_{i-1})
+              + \beta_i(f)\big)
+
+    Feature-wise modulation (Perez et al., FiLM, AAAI 2018): z_t lays the frame out and f, the same at every
+    place, paints it. The input is f and z_t concatenated, as for every decoder.
+    """
+
+    def __init__(self, f_dim: int, z_dim: int, frame_shape: FrameShape, channels: int = 32) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        out_channels, height, width = self.frame_shape
+        widths = [channels * 2**i for i in reversed(range(_LEVELS))]
+        self.widths, self.split = widths, (f_dim, z_dim)
+        self.base = (widths[0], *_halved(height, width))
+        self.dense = nn.Linear(z_dim, math.prod(self.base))
+        self.deconv = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
+            for a, b in zip(widths, [*widths[1:], out_channels], strict=True)
+        ).to(memory_format=torch.channels_last)
+        self.modulation = nn.Linear(f_dim, 2 * sum(widths))
+        self.apply(keep_variance)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        f, z = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
+        h = self.dense(z).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
+        modulation = 0.5 * self.modulation(f)[..., None, None]
+        for layer, width in zip(self.deconv, self.widths, strict=True):
+            gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
+            h = layer(F.leaky_relu(h * (1 + gain) + shift, _SLOPE))
+        return h.reshape(*latent.shape[:-1], *self.frame_shape)
+
+
+class MLP(nn.Sequential):
+    """Dense layers with leaky ReLU between them: ``(*, sizes[0])`` to ``(*, sizes[-1])``."""
+
+    def __init__(self, *sizes: int) -> None:
+        layers: list[nn.Module] = []
+        for i in range(len(sizes) - 1):
+            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.LeakyReLU(_SLOPE)]
+        super().__init__(*layers[:-1])
+        self.apply(keep_variance)
+
+
+def frame_encoder(frame_shape: FrameShape, features: int, channels: int = 32) -> nn.Module:
+    """The default encoder: convolutional for ``(C, H, W)``, an MLP for ``(bins,)``."""
+    shape = check_frame_shape(frame_shape)
+    if len(shape) == 3:
+        return ConvEncoder(shape, features, channels)
+    return nn.Sequential(MLP(shape[0], features, features), nn.LeakyReLU(_SLOPE))
+
+
+def frame_decoder(latent_dim: int, frame_shape: FrameShape, channels: int = 32) -> nn.Module:
+    """The default decoder: deconvolutional for ``(C, H, W)``, an MLP for ``(bins,)``."""
+    shape = check_frame_shape(frame_shape)
+    if len(shape) == 3:
+        return ConvDecoder(latent_dim, shape, channels)
+    return MLP(latent_dim, 8 * channels, 8 * channels, shape[0])
+
+
+class GaussianHead(nn.Module):
+    """A dense layer to the mean and the standard deviation of a diagonal Normal."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_features, 2 * out_features)
+
+    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        parameters = self.dense(h)
+        if parameters.dtype in (torch.bfloat16, torch.float16):
+            parameters = parameters.float()  # log-probabilities of narrow Normals need it
+        loc, scale = parameters.chunk(2, dim=-1)
+        return loc, F.softplus(scale) + 1e-4
+
+
+class LSTMTransition(nn.Module):
+    """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step."""
+
+    def __init__(self, z_dim: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(z_dim, hidden, batch_first=True)
+        self.head = GaussianHead(hidden, z_dim)
+
+    def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
+        h, state = self.lstm(z, state)
+        loc, scale = self.head(h)
+        return loc, scale, state
+
+
+class SequenceSummary(nn.Module):
+    """A bidirectional LSTM's last forward and first backward state: ``(N, T, in)`` to ``(N, 2 h)``."""
+
+    def __init__(self, in_features: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(in_features, hidden, batch_first=True, bidirectional=True)
+
+    def forward(self, h: Tensor) -> Tensor:
+        _, (last, _) = self.lstm(h)
+        return torch.cat([last[0], last[1]], dim=-1)

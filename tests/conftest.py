@@ -1,0 +1,59 @@
+"""Small pairs of model and guide, and the folder of shared data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyro
+import pytest
+import torch
+from torch import Tensor
+
+import pyro_dsae
+from pyro_dsae import guides, models
+
+SIZES = {"f_dim": 5, "z_dim": 3, "channels": 4, "hidden": 16}
+MODELS = [getattr(models, name) for name in models.__all__]
+GUIDES = [getattr(guides, name) for name in guides.__all__]
+Pair = tuple[torch.nn.Module, torch.nn.Module]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    pyro.set_rng_seed(0)
+
+
+@pytest.fixture
+def make_pair() -> Callable[..., Pair]:
+    """A small model and guide, with the same weights at each call."""
+
+    def make(frame_shape=(3, 16, 16), guide=pyro_dsae.Factorised, seed=0, **kwargs) -> Pair:
+        pyro.set_rng_seed(seed)
+        sizes = {**SIZES, **kwargs}
+        model = pyro_dsae.DSAE(frame_shape, **sizes)
+        sizes.pop("likelihood", None)
+        return model, guide(frame_shape, **sizes)
+
+    return make
+
+
+@pytest.fixture
+def x() -> Tensor:
+    """12 sequences of 4 colour frames of 16 x 16."""
+    return torch.rand(12, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def _data_root() -> Path:
+    default = Path(__file__).parents[2] / "shared" / "data"
+    return Path(os.environ.get("PYRO_DSAE_DATA", default))
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of shared data sets."""
+    root = _data_root()
+    if not root.is_dir():
+        pytest.skip(f"no shared data at {root}; set PYRO_DSAE_DATA to its folder")
+    return root

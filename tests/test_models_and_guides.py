@@ -1,0 +1,180 @@
+"""The contract of sites: every model with every guide."""
+
+from __future__ import annotations
+
+import pyro
+import pytest
+import torch
+from conftest import GUIDES, MODELS, SIZES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyro import poutine
+from pyro.infer import SVI, Trace_ELBO
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import views
+
+FRAMES = [(3, 16, 16), (1, 32, 16), (20,)]
+
+
+@pytest.mark.parametrize("frame_shape", FRAMES, ids=str)
+@pytest.mark.parametrize("guide_type", GUIDES)
+@pytest.mark.parametrize("model_type", MODELS)
+def test_pairs_train_and_keep_the_contract(model_type, guide_type, frame_shape):
+    model, guide = model_type(frame_shape, **SIZES), guide_type(frame_shape, **SIZES)
+    x = torch.rand(6, 4, *frame_shape)
+    trace = poutine.trace(guide).get_trace(x)
+    replayed = poutine.trace(poutine.replay(model, trace=trace)).get_trace(x)
+    for name, event in (("f", (5,)), ("z", (4, 3)), ("x", (4, *frame_shape))):
+        for nodes in (replayed.nodes,) if name == "x" else (trace.nodes, replayed.nodes):
+            fn = nodes[name]["fn"]
+            assert (fn.batch_shape, fn.event_shape) == ((6,), event)
+            assert [frame.name for frame in nodes[name]["cond_indep_stack"]] == ["sequences"]
+
+    svi = SVI(model, guide, pyro.optim.Adam({"lr": 3e-3}), Trace_ELBO())
+    losses = [svi.step(x) for _ in range(30)]
+    assert sum(losses[-5:]) < sum(losses[:5])
+
+
+@pytest.mark.parametrize("guide_type", GUIDES)
+@pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "normal"])
+def test_every_parameter_has_a_gradient(make_pair, x, guide_type, likelihood):
+    model, guide = make_pair(guide=guide_type, likelihood=likelihood)
+    Trace_ELBO()(model, guide)(x).backward()
+    for module in (model, guide):
+        for name, parameter in module.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
+
+
+def test_generates_without_data(make_pair):
+    model, _ = make_pair()
+    assert model(batch_size=2, num_frames=9).shape == (2, 9, 3, 16, 16)
+    trace = poutine.trace(model).get_trace(batch_size=2, num_frames=9)
+    assert not trace.nodes["x"]["is_observed"]
+
+
+def test_likelihoods_are_the_distributions_they_name(make_pair, x):
+    for likelihood, expected in [
+        ("bernoulli", lambda p: x * p.log() + (1 - x) * (1 - p).log()),
+        ("normal", lambda m: -0.5 * (x - m) ** 2 - 0.5 * torch.log(torch.tensor(2 * torch.pi))),
+    ]:
+        model, guide = make_pair(likelihood=likelihood)
+        trace = poutine.trace(poutine.replay(model, trace=poutine.trace(guide).get_trace(x)))
+        trace = trace.get_trace(x)
+        trace.compute_log_prob()
+        by_hand = expected(trace.nodes["_RETURN"]["value"]).flatten(1).sum(1)
+        torch.testing.assert_close(trace.nodes["x"]["log_prob"], by_hand, rtol=1e-3, atol=1e-2)
+
+
+def test_z_of_the_factorised_guide_depends_on_its_own_frame_alone(make_pair, x):
+    _, guide = make_pair()
+    other = x.clone()
+    other[:, 1] = torch.rand_like(other[:, 1])
+    z, z_other = (pyro_dsae.infer(guide.eval(), each)["z"] for each in (x, other))
+    torch.testing.assert_close(z[:, [0, 2, 3]], z_other[:, [0, 2, 3]])
+    assert not torch.allclose(z[:, 1], z_other[:, 1])
+
+
+def test_z_of_the_full_guide_depends_on_f_and_on_all_frames(make_pair, x):
+    _, guide = make_pair(guide=pyro_dsae.Full)
+
+    def z_mean(f, x):
+        trace = poutine.trace(poutine.condition(guide, data={"f": f})).get_trace(x)
+        return trace.nodes["z"]["fn"].mean
+
+    f, other = torch.zeros(12, 5), x.clone()
+    other[:, 3] = 0
+    assert not torch.allclose(z_mean(f, x), z_mean(f + 1, x))
+    assert not torch.allclose(z_mean(f, x)[:, 0], z_mean(f, other)[:, 0])
+
+
+def test_networks_of_the_users_own():
+    class Transition(nn.Module):
+        def forward(self, z, state=None):
+            return 0.9 * z, torch.ones_like(z), state
+
+    frame = (2, 6, 6)  # 16 does not divide it, and the networks below do not mind
+    encoder = nn.Sequential(nn.Flatten(-3), nn.Linear(72, 16))
+    decoder = nn.Sequential(nn.Linear(8, 72), nn.Unflatten(-1, frame))
+    model = pyro_dsae.DSAE(frame, **SIZES, decoder=decoder, transition=Transition())
+    guide = pyro_dsae.Factorised(frame, **SIZES, encoder=encoder)
+    assert Trace_ELBO()(model, guide)(torch.rand(3, 4, *frame)).isfinite()
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    channels=st.integers(1, 4),
+    height=st.sampled_from([16, 32, 48]),
+    width=st.sampled_from([16, 64]),
+    n=st.integers(1, 3),
+    steps=st.integers(1, 3),
+)
+def test_any_channels_and_sizes(channels, height, width, n, steps):
+    shape = (channels, height, width)
+    model = pyro_dsae.DSAE(shape, f_dim=2, z_dim=2, channels=1, hidden=4)
+    guide = pyro_dsae.Full(shape, f_dim=2, z_dim=2, channels=1, hidden=4)
+    x = torch.rand(n, steps, *shape)
+    assert pyro_dsae.reconstruct(model, guide, x).shape == x.shape
+
+
+def test_bad_frames_are_named():
+    with pytest.raises(ValueError, match="multiples of 16, got 20 x 32"):
+        pyro_dsae.DSAE((3, 20, 32))
+    with pytest.raises(ValueError, match=r"frame_shape must be .* got \(3, 4\)"):
+        pyro_dsae.Factorised((3, 4))
+    with pytest.raises(ValueError, match="likelihood must be one of bernoulli, .*, got 'poisson'"):
+        pyro_dsae.DSAE((20,), likelihood="poisson")
+    model, guide = pyro_dsae.DSAE((1, 16, 16)), pyro_dsae.Factorised((1, 16, 16))
+    for program in (model, guide):
+        with pytest.raises(
+            ValueError,
+            match=r"x must be \(batch, time, channels, height, width\).*got \(8, 16, 16\)",
+        ):
+            program(torch.zeros(8, 16, 16))
+
+
+def test_two_models_do_not_share_weights(make_pair, x):
+    first, second = make_pair(seed=1), make_pair(seed=2)
+    before = [p.clone() for p in second[0].parameters()]
+    pyro_dsae.fit(*first, x, steps=2, device="cpu")
+    assert all(torch.equal(a, b) for a, b in zip(before, second[0].parameters(), strict=True))
+    assert len(list(pyro.get_param_store().keys())) == 0
+
+
+class TestViews:
+    def test_recolour_keeps_edges_and_time_but_no_colour(self):
+        x = torch.zeros(2, 3, 3, 4, 4)
+        x[..., :2, :] = torch.tensor([1.0, 0.0, 0.5]).reshape(3, 1, 1)
+        seen = views.Recolour()(x)
+        assert seen.shape == x.shape
+        assert 0 <= seen.min() and seen.max() <= 1
+        torch.testing.assert_close(seen[:, 0], seen[:, 2])  # one map for all frames of a sequence
+        assert not torch.allclose(seen[0], seen[1])  # another for each sequence
+        assert (seen[..., :2, :] - seen[..., :2, :1]).abs().max() < 1e-6  # areas stay even
+
+    def test_few_frames_are_frames_of_the_same_sequence(self, x):
+        seen = views.FewFrames(3)(x)
+        assert seen.shape == (12, 3, 3, 16, 16)
+        for i in range(12):
+            found = {t for s in seen[i] for t in range(4) if torch.equal(s, x[i, t])}
+            assert len(found) == 3
+
+    def test_flip_mirrors_some_frames(self, x):
+        seen = views.Flip()(x)
+        same = (seen == x).flatten(2).all(-1)
+        mirrored = (seen == x.flip(-1)).flatten(2).all(-1)
+        assert (same | mirrored).all()
+        assert same.any() and mirrored.any()
+
+    @pytest.mark.parametrize("guide_type", GUIDES)
+    def test_views_act_in_training_only_and_on_their_own_site(self, x, guide_type):
+        class Blank(nn.Module):
+            def forward(self, x):
+                return torch.zeros_like(x)
+
+        guide = guide_type((3, 16, 16), **SIZES, content_view=Blank())
+        assert torch.equal(*pyro_dsae.infer(guide, x)["f"][:2])
+        assert not torch.equal(*pyro_dsae.infer(guide, x)["z"][:2])
+        assert not torch.equal(*pyro_dsae.infer(guide.eval(), x)["f"][:2])
