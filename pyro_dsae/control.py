@@ -8,6 +8,7 @@ Put modules into evaluation mode first (``model.eval()``); no function tracks gr
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from pyro import poutine
@@ -18,13 +19,17 @@ from .handlers import PosteriorMean
 Program = Callable[..., Tensor]
 
 
+def _latents(guide: Callable, x: Tensor) -> dict[str, Tensor]:
+    nodes: dict[str, Any] = poutine.trace(guide).get_trace(x).nodes
+    return {name: nodes[name]["value"] for name in ("f", "z")}
+
+
 @torch.no_grad()
 def infer(guide: Callable, x: Tensor, *, sample: bool = False) -> dict[str, Tensor]:
     """The latents of ``x``: the means of f, and of z given f; or one draw if ``sample``."""
     if not sample:
         guide = PosteriorMean()(guide)
-    trace = poutine.trace(guide).get_trace(x)
-    return {name: trace.nodes[name]["value"] for name in ("f", "z")}
+    return _latents(guide, x)
 
 
 @torch.no_grad()
@@ -58,7 +63,8 @@ def generate(
 
 def reconstruct(model: Program, guide: Callable, x: Tensor, *, sample: bool = False) -> Tensor:
     """Mean frames of the model at the latents of ``x``."""
-    return generate(model, **infer(guide, x, sample=sample))
+    latents = infer(guide, x, sample=sample)
+    return generate(model, f=latents["f"], z=latents["z"])
 
 
 def swap(
@@ -84,11 +90,12 @@ def forecast(
             f"num_frames and num_futures must be at least 1, got {num_frames} and {num_futures}"
         )
     n, seen = x.shape[:2]
-    trace = poutine.trace(guide).get_trace(x.repeat(num_futures, *[1] * (x.dim() - 1)))
-    f, z_past = trace.nodes["f"]["value"], trace.nodes["z"]["value"]
+    latents = _latents(guide, x.repeat(num_futures, *[1] * (x.dim() - 1)))
+    f, z_past = latents["f"], latents["z"]
     prior = poutine.trace(poutine.condition(model, data={"f": f})).get_trace(
         batch_size=num_futures * n, num_frames=seen + num_frames
     )
-    z = prior.nodes["z"]["fn"].prefix_condition(z_past).sample()
+    p_z: Any = prior.nodes["z"]["fn"]
+    z = p_z.prefix_condition(z_past).sample()
     frames = generate(model, f=f, z=torch.cat([z_past, z], dim=1))[:, seen:]
     return frames.reshape(num_futures, n, *frames.shape[1:])

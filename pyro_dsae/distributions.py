@@ -13,6 +13,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Normal, constraints
 
+Shape = torch.Size | list[int] | tuple[int, ...]
 Transition = Callable[..., tuple[Tensor, Tensor, Any]]
 
 
@@ -42,7 +43,7 @@ class AutoregressiveNormal(TorchDistribution):
         z_dim: int,
         *,
         past: Tensor | None = None,
-        batch_shape: torch.Size | tuple[int, ...] = (),
+        batch_shape: Shape = (),
         validate_args: bool | None = None,
     ) -> None:
         if num_frames < 1:
@@ -50,7 +51,7 @@ class AutoregressiveNormal(TorchDistribution):
         if past is not None:
             if past.dim() < 2 or past.shape[-1] != z_dim:
                 raise ValueError(f"past must be (*batch, t, {z_dim}), got {tuple(past.shape)}")
-            batch_shape = torch.broadcast_shapes(batch_shape, past.shape[:-2])
+            batch_shape = torch.broadcast_shapes(tuple(batch_shape), past.shape[:-2])
         self.transition = transition
         self.num_frames = num_frames
         self.z_dim = z_dim
@@ -59,9 +60,7 @@ class AutoregressiveNormal(TorchDistribution):
             torch.Size(batch_shape), torch.Size((num_frames, z_dim)), validate_args=validate_args
         )
 
-    def expand(
-        self, batch_shape: torch.Size | tuple[int, ...], _instance: Any = None
-    ) -> AutoregressiveNormal:
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> AutoregressiveNormal:
         past = self.past
         if past is not None:
             past = past.expand(*batch_shape, *past.shape[-2:])
@@ -90,7 +89,7 @@ class AutoregressiveNormal(TorchDistribution):
         first = next(parameters(), None) if parameters is not None else None
         return torch.empty(0) if first is None else first
 
-    def rsample(self, sample_shape: torch.Size | tuple[int, ...] = ()) -> Tensor:
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch_shape, T, z_dim)`` step by step, differentiably."""
         shape = torch.Size(sample_shape) + self.batch_shape
         inputs, state, steps = self._inputs(shape, self._like()), None, []

@@ -157,6 +157,8 @@ def fit(
     pair, optim = accelerator.prepare(pair, optim)
     accelerator.register_for_checkpointing(decay)
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
+    if checkpoints.latest() is not None and not resume:
+        raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
     history = (checkpoints.load() if resume else None) or History()
 
     unread: list[Tensor] = []  # losses still on the device
@@ -231,7 +233,7 @@ class _Batches:
         if size < replicas:
             raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
         self.device = accelerator.device
-        self.sampler = DistributedSampler(
+        self.sampler: DistributedSampler = DistributedSampler(
             data, replicas, accelerator.process_index, seed=seed, drop_last=True
         )
         self.loader = DataLoader(

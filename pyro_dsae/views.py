@@ -24,26 +24,17 @@ class View(Protocol):
 
 
 class Recolour(nn.Module):
-    r"""Repaint each sequence: a random smooth map of colours, the same in all of its frames.
+    r"""Repaint each sequence by a random mixture of its channels, the same in all of its frames.
 
-    .. math:: v(x) = \tfrac12 + \tfrac12 \sin(2 \pi (W x + b)),\quad
-              W_{ij} \sim \mathcal N(0, s^2),\ b_i \sim \mathcal U(0, 1)
+    .. math:: v(x) = \min(|W x|, 1),\quad W_{ij} \sim \mathcal N(0, 1)
 
-    Shape and motion stay visible, colour does not. Frames are ``(C, H, W)`` in [0, 1].
-
-    :param strength: s, how fast the new colour changes with the old one.
+    Black stays black, and shape and motion stay visible; which colour a thing has does not. Frames are
+    ``(C, H, W)`` in [0, 1].
     """
 
-    def __init__(self, strength: float = 0.5) -> None:
-        super().__init__()
-        self.strength = strength
-
     def forward(self, x: Tensor) -> Tensor:
-        n, channels = x.shape[0], x.shape[2]
-        weight = self.strength * torch.randn(n, channels, channels, device=x.device, dtype=x.dtype)
-        offset = torch.rand(n, 1, channels, 1, 1, device=x.device, dtype=x.dtype)
-        mixed = torch.einsum("nij,ntjhw->ntihw", weight, x) + offset
-        return 0.5 + 0.5 * torch.sin(2 * torch.pi * mixed)
+        weight = torch.randn(len(x), x.shape[2], x.shape[2], device=x.device, dtype=x.dtype)
+        return torch.einsum("nij,ntjhw->ntihw", weight, x).abs_().clamp_(max=1)
 
 
 class FewFrames(nn.Module):
@@ -59,22 +50,43 @@ class FewFrames(nn.Module):
         return x[torch.arange(n, device=x.device).unsqueeze(1), order]
 
 
-class Flip(nn.Module):
-    """Mirror each frame, left to right, with probability one half."""
+class ShuffleStrips(nn.Module):
+    """Cut each frame into upright strips ``width`` pixels wide and put them into random order.
+
+    What stands at which height stays visible, pose and direction do not.
+    """
+
+    def __init__(self, width: int = 2) -> None:
+        super().__init__()
+        self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        mirrored = torch.rand(*x.shape[:2], 1, 1, 1, device=x.device) < 0.5
-        return torch.where(mirrored, x.flip(-1), x)
+        n, steps, channels, height, side = x.shape
+        if side % self.width:
+            raise ValueError(f"a frame's width of {side} cannot be cut into strips of {self.width}")
+        strips = x.reshape(n, steps, channels, height, side // self.width, self.width)
+        order = torch.rand(n, steps, 1, 1, side // self.width, 1, device=x.device).argsort(dim=4)
+        return strips.take_along_dim(order, dim=4).reshape(x.shape)
 
 
-def encode_views(
-    encoder: nn.Module, x: Tensor, content_view: View | None, dynamics_view: View | None
-) -> tuple[Tensor, Tensor]:
-    """Frame features of both views, ``(N, T', features)`` each, in one pass of the encoder or two."""
-    if content_view is None and dynamics_view is None:
-        h = encoder(x)
-        return h, h
-    return (
-        encoder(x if content_view is None else content_view(x)),
-        encoder(x if dynamics_view is None else dynamics_view(x)),
-    )
+class Views(Protocol):
+    """What a guide with views has."""
+
+    training: bool
+    encoder: nn.Module
+    content_encoder: nn.Module | None
+    content_view: View | None
+    dynamics_view: View | None
+
+
+def encode_views(guide: Views, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Frame features for f and for z, ``(N, T', features)`` each.
+
+    Where nothing tells them apart they are one tensor, from one pass of the encoder.
+    """
+    x_f = guide.content_view(x) if guide.training and guide.content_view else x
+    x_z = guide.dynamics_view(x) if guide.training and guide.dynamics_view else x
+    h_z = guide.encoder(x_z)
+    if x_f is x_z and guide.content_encoder is None:
+        return h_z, h_z
+    return (guide.content_encoder or guide.encoder)(x_f), h_z

@@ -33,7 +33,8 @@ def make_pair() -> Callable[..., Pair]:
         pyro.set_rng_seed(seed)
         sizes = {**SIZES, **kwargs}
         model = pyro_dsae.DSAE(frame_shape, **sizes)
-        sizes.pop("likelihood", None)
+        for name in ("likelihood", "modulated"):
+            sizes.pop(name, None)
         return model, guide(frame_shape, **sizes)
 
     return make

@@ -14,6 +14,7 @@ from torch import nn
 
 import pyro_dsae
 from pyro_dsae import views
+from pyro_dsae.nn import ModulatedDecoder
 
 FRAMES = [(3, 16, 16), (1, 32, 16), (20,)]
 
@@ -103,6 +104,20 @@ def test_networks_of_the_users_own():
     assert Trace_ELBO()(model, guide)(torch.rand(3, 4, *frame)).isfinite()
 
 
+def test_f_scales_and_shifts_the_channels_of_a_modulated_decoder(make_pair):
+    model, _ = make_pair(modulated=True)
+    assert isinstance(model.decoder, ModulatedDecoder)
+    torch.nn.init.zeros_(model.decoder.modulation.weight)
+    f, z = torch.randn(2, 4, 5), torch.randn(2, 4, 3)
+    frames = model.decoder(torch.cat([f, z], dim=-1))
+    torch.testing.assert_close(frames, model.decoder(torch.cat([f + 1, z], dim=-1)))
+
+    h = model.decoder.dense(z.flatten(0, 1)).reshape(8, *model.decoder.base)
+    for layer in model.decoder.deconv:
+        h = layer(nn.functional.leaky_relu(h, 0.2))
+    torch.testing.assert_close(frames, h.reshape(frames.shape))
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     channels=st.integers(1, 4),
@@ -144,7 +159,7 @@ def test_two_models_do_not_share_weights(make_pair, x):
 
 
 class TestViews:
-    def test_recolour_keeps_edges_and_time_but_no_colour(self):
+    def test_recolour_keeps_shapes_and_hides_colour(self):
         x = torch.zeros(2, 3, 3, 4, 4)
         x[..., :2, :] = torch.tensor([1.0, 0.0, 0.5]).reshape(3, 1, 1)
         seen = views.Recolour()(x)
@@ -153,6 +168,14 @@ class TestViews:
         torch.testing.assert_close(seen[:, 0], seen[:, 2])  # one map for all frames of a sequence
         assert not torch.allclose(seen[0], seen[1])  # another for each sequence
         assert (seen[..., :2, :] - seen[..., :2, :1]).abs().max() < 1e-6  # areas stay even
+        assert seen[..., 2:, :].abs().max() == 0  # black stays black
+
+        # Two pure colours of one brightness look alike on average.
+        red, green = (
+            torch.eye(3)[i].reshape(1, 1, 3, 1, 1).expand(5000, 1, 3, 1, 1) for i in (0, 1)
+        )
+        means = [views.Recolour()(colour).mean(0) for colour in (red, green)]
+        torch.testing.assert_close(*means, atol=0.05, rtol=0)
 
     def test_few_frames_are_frames_of_the_same_sequence(self, x):
         seen = views.FewFrames(3)(x)
@@ -161,12 +184,18 @@ class TestViews:
             found = {t for s in seen[i] for t in range(4) if torch.equal(s, x[i, t])}
             assert len(found) == 3
 
-    def test_flip_mirrors_some_frames(self, x):
-        seen = views.Flip()(x)
-        same = (seen == x).flatten(2).all(-1)
-        mirrored = (seen == x.flip(-1)).flatten(2).all(-1)
-        assert (same | mirrored).all()
-        assert same.any() and mirrored.any()
+    def test_shuffled_strips_are_the_same_strips(self, x):
+        seen = views.ShuffleStrips(4)(x)
+        strips, shuffled = (v.unfold(-1, 4, 4).flatten(0, 1) for v in (x, seen))
+        assert not torch.equal(strips, shuffled)
+        for before, after in zip(strips, shuffled, strict=True):  # (C, H, strips, 4)
+            found = [any(torch.equal(b, a) for b in before.unbind(2)) for a in after.unbind(2)]
+            assert all(found)
+            torch.testing.assert_close(before.sum((2, 3)), after.sum((2, 3)))
+
+    def test_strips_must_divide_the_frame(self, x):
+        with pytest.raises(ValueError, match="width of 16 .* strips of 5"):
+            views.ShuffleStrips(5)(x)
 
     @pytest.mark.parametrize("guide_type", GUIDES)
     def test_views_act_in_training_only_and_on_their_own_site(self, x, guide_type):

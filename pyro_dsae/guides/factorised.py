@@ -31,6 +31,8 @@ class Factorised(PyroModule, PyTorchModelHubMixin):
     :param channels: width of the default encoder's first layer.
     :param hidden: units of the LSTM in each direction, of the frame features and of the MLP.
     :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
+    :param content_encoder: an encoder for f alone, a module or True for the default; otherwise f and z
+        share ``encoder``.
     :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
     :param dynamics_view: what q(z | .) sees of x while it trains.
     """
@@ -44,15 +46,19 @@ class Factorised(PyroModule, PyTorchModelHubMixin):
         channels: int = 32,
         hidden: int = 256,
         encoder: nn.Module | None = None,
+        content_encoder: nn.Module | bool = False,
         content_view: View | None = None,
         dynamics_view: View | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.encoder = encoder or frame_encoder(self.frame_shape, hidden, channels)
+        if content_encoder is True:
+            content_encoder = frame_encoder(self.frame_shape, hidden, channels)
+        self.content_encoder = content_encoder or None
         self.content_view, self.dynamics_view = content_view, dynamics_view
         self.summary = SequenceSummary(hidden, hidden)
-        self.f_head = GaussianHead(2 * hidden, f_dim)
+        self.f_head = GaussianHead(self.summary.features, f_dim)
         self.z_head = nn.Sequential(MLP(hidden, hidden), nn.SiLU(), GaussianHead(hidden, z_dim))
 
     def forward(
@@ -64,8 +70,7 @@ class Factorised(PyroModule, PyTorchModelHubMixin):
     ) -> tuple[Tensor, Tensor]:
         """Sample f, ``(N, f_dim)``, and z, ``(N, T, z_dim)``, given ``x``, ``(N, T, *frame)``."""
         check_sequences(x, self.frame_shape)
-        views = (self.content_view, self.dynamics_view) if self.training else (None, None)
-        h_f, h_z = encode_views(self.encoder, x, *views)
+        h_f, h_z = encode_views(self, x)
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
             z = pyro.sample("z", dist.Normal(*self.z_head(h_z)).to_event(2))

@@ -30,15 +30,19 @@ class Full(PyroModule, PyTorchModelHubMixin):
         channels: int = 32,
         hidden: int = 256,
         encoder: nn.Module | None = None,
+        content_encoder: nn.Module | bool = False,
         content_view: View | None = None,
         dynamics_view: View | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.encoder = encoder or frame_encoder(self.frame_shape, hidden, channels)
+        if content_encoder is True:
+            content_encoder = frame_encoder(self.frame_shape, hidden, channels)
+        self.content_encoder = content_encoder or None
         self.content_view, self.dynamics_view = content_view, dynamics_view
         self.summary = SequenceSummary(hidden, hidden)
-        self.f_head = GaussianHead(2 * hidden, f_dim)
+        self.f_head = GaussianHead(self.summary.features, f_dim)
         self.both_ways = nn.LSTM(hidden + f_dim, hidden, batch_first=True, bidirectional=True)
         self.forwards = nn.RNN(2 * hidden, hidden, batch_first=True)
         self.z_head = GaussianHead(hidden, z_dim)
@@ -52,8 +56,7 @@ class Full(PyroModule, PyTorchModelHubMixin):
     ) -> tuple[Tensor, Tensor]:
         """Sample f, ``(N, f_dim)``, and z, ``(N, T, z_dim)``, given ``x``, ``(N, T, *frame)``."""
         check_sequences(x, self.frame_shape)
-        views = (self.content_view, self.dynamics_view) if self.training else (None, None)
-        h_f, h_z = encode_views(self.encoder, x, *views)
+        h_f, h_z = encode_views(self, x)
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
             h = torch.cat([h_z, f.unsqueeze(-2).expand(*h_z.shape[:-1], -1)], dim=-1)

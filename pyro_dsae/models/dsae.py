@@ -27,6 +27,8 @@ class DSAE(PyroModule, PyTorchModelHubMixin):
     :param hidden: units of the default transition's LSTM.
     :param likelihood: ``bernoulli``, ``continuous_bernoulli``, ``normal``, or a module that maps the
         decoder's output to a distribution.
+    :param modulated: let f scale and shift the channels of the default decoder,
+        :class:`~pyro_dsae.nn.ModulatedDecoder`, in place of entering it beside z_t.
     :param decoder: a module ``(*, f_dim + z_dim) -> (*, *frame_shape)`` in place of the default.
     :param transition: p(z_t | z_<t); see :class:`~pyro_dsae.distributions.AutoregressiveNormal`.
     """
@@ -40,13 +42,14 @@ class DSAE(PyroModule, PyTorchModelHubMixin):
         channels: int = 32,
         hidden: int = 256,
         likelihood: str | nn.Module = "bernoulli",
+        modulated: bool = False,
         decoder: nn.Module | None = None,
         transition: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.f_dim, self.z_dim = f_dim, z_dim
-        self.decoder = decoder or frame_decoder(f_dim + z_dim, self.frame_shape, channels)
+        self.decoder = decoder or frame_decoder(f_dim, z_dim, self.frame_shape, channels, modulated)
         self.transition = transition or LSTMTransition(z_dim, hidden)
         self.likelihood = make_likelihood(likelihood)
         self.register_buffer("prior_scale", torch.ones(f_dim), persistent=False)

@@ -1,0 +1,180 @@
+"""Sprites: who a character is, apart from how it moves.
+
+Trains a disentangled sequential autoencoder (Li & Mandt, ICML 2018), swaps content and dynamics of test
+sequences, and has a judge say how well that worked.
+
+    python examples/sprites.py                               # minutes on a laptop, nothing to download
+    python examples/sprites.py --data lpc --download --root data --preset paper      # for a GPU
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from common import CACHE, Run, parser
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import metrics, plotting, views
+from pyro_dsae.data import ProceduralSprites, Sprites
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes and schedule of a run."""
+
+    size: int
+    f_dim: int
+    z_dim: int
+    channels: int
+    hidden: int
+    batch_size: int
+    steps: int
+    lr: float
+
+
+PRESETS = {
+    "quick": Preset(
+        32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=2200, lr=3e-3
+    ),
+    "paper": Preset(
+        64, f_dim=64, z_dim=16, channels=64, hidden=256, batch_size=128, steps=14000, lr=2e-3
+    ),
+}
+GUIDES = {"factorised": pyro_dsae.Factorised, "full": pyro_dsae.Full}
+
+
+def make_pair(preset: Preset, guide: str, plain: bool) -> tuple[nn.Module, nn.Module]:
+    """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
+    frame = (3, preset.size, preset.size)
+    sizes = {name: getattr(preset, name) for name in ("f_dim", "z_dim", "channels", "hidden")}
+    if plain:
+        return pyro_dsae.DSAE(frame, **sizes), GUIDES[guide](frame, **sizes)
+    model = pyro_dsae.DSAE(frame, modulated=True, **sizes)
+    return model, GUIDES[guide](
+        frame,
+        content_encoder=True,
+        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
+        dynamics_view=views.Recolour(),
+        **sizes,
+    )
+
+
+def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
+    """Pictures of what the model does with the first test sequences ``x``."""
+    out = run.out
+    content, dynamics = x[:6], x[6:12]
+    pairs = [i.flatten() for i in torch.meshgrid(torch.arange(6), torch.arange(6), indexing="ij")]
+    swapped = pyro_dsae.swap(model, guide, content[pairs[0]], dynamics[pairs[1]])
+    swapped = swapped.unflatten(0, (6, 6))
+    reconstructed = pyro_dsae.reconstruct(model, guide, x[:6])
+    latents = pyro_dsae.infer(guide, x[:1])
+    f, z = (latents[name].expand(6, *latents[name].shape[1:]) for name in ("f", "z"))
+
+    plotting.swap_figure(content, dynamics, swapped, out / "swap")
+    both = torch.stack([content, reconstructed], dim=1).flatten(0, 1)
+    plotting.grid(both, out / "reconstructions")
+    for name, frames in (
+        ("fixed_f", pyro_dsae.generate(model, f=f, num_frames=x.shape[1])),
+        ("fixed_z", pyro_dsae.generate(model, z=z)),
+        ("samples", pyro_dsae.generate(model, batch_size=6, num_frames=2 * x.shape[1])),
+        ("forecast", pyro_dsae.forecast(model, guide, x[:6, :4], 12)[0]),
+    ):
+        plotting.grid(frames, out / name)
+        plotting.animate(frames, out / name)
+
+
+def main() -> None:
+    """Train, evaluate, draw."""
+    options = parser("sprites", "Sprites: who a character is, apart from how it moves.")
+    options.add_argument("--data", choices=("procedural", "lpc"), default="procedural")
+    options.add_argument("--root", type=Path, help="folder of the LPC layers")
+    options.add_argument("--download", action="store_true", help="fetch the LPC layers into --root")
+    options.add_argument(
+        "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
+    )
+    options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
+    options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
+    args = options.parse_args()
+    if args.data == "lpc" and args.root is None:
+        options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
+    run, preset = Run(args), PRESETS[args.preset]
+    preset = Preset(**{**vars(preset), "size": args.size or preset.size})
+    batch_size = args.batch_size or preset.batch_size
+
+    run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
+    if args.data == "lpc":
+        train, test = (
+            Sprites(args.root, split, size=preset.size, download=args.download)
+            for split in ("train", "test")
+        )
+    else:
+        run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
+        train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
+
+    if args.evaluate is None:
+        run.say(f"training, the {args.preset} preset; Ctrl-C leaves a checkpoint, --resume goes on")
+        torch.manual_seed(args.seed)
+        model, guide = make_pair(preset, args.guide, args.plain)
+        steps = args.steps or preset.steps
+        if args.epochs is not None:
+            steps = args.epochs * (len(train) // batch_size)
+        weights = {
+            "f": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 4.0)),
+            "z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 3.0)),
+        }
+        history = pyro_dsae.fit(
+            model,
+            guide,
+            train,
+            steps=steps,
+            batch_size=batch_size,
+            lr=preset.lr,
+            kl_weights=None if args.plain else weights,
+            checkpoint_dir=run.checkpoints,
+            resume=args.resume,
+            device=args.device,
+            seed=args.seed,
+        )
+        plotting.loss_curve(history.losses, run.out / "loss")
+        pyro_dsae.save(run.out / "model", model, guide)
+        steps, rate = history.step, history.step * batch_size / max(history.seconds, 1e-9)
+    else:
+        model, guide = (module.to(run.device) for module in pyro_dsae.load(args.evaluate))
+        steps, rate = 0, 0.0
+    model.eval()
+    guide.eval()
+
+    run.say("the judge: a classifier of real sequences, trained once and kept")
+    judge = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
+    run.say("evaluation on test characters")
+    figures = metrics.evaluate_sprites(model, guide, judge, test, seed=args.seed)
+    some = torch.arange(0, len(train), max(1, len(train) // 1024))
+    figures["elbo"] = {
+        "train": pyro_dsae.evaluate_elbo(
+            model, guide, torch.utils.data.Subset(train, some.tolist())
+        )["elbo"]
+    }
+    scores = pyro_dsae.evaluate_elbo(model, guide, test)
+    figures["elbo"] |= {"test": scores["elbo"]}
+    figures["elbo"] |= {name: scores[name] for name in ("kl_f", "kl_z", "bits_per_dim")}
+
+    run.say("pictures")
+    picks = torch.randperm(len(test), generator=torch.Generator().manual_seed(args.seed))[:12]
+    x = test.frames[picks].to(run.device).float() / 255
+    torch.manual_seed(args.seed)
+    draw(run, model, guide, x)
+    plotting.trajectory_figure(
+        metrics.trajectories(model, guide, judge, test, seed=args.seed), run.out / "trajectories"
+    )
+    plotting.latent_forest(
+        pyro_dsae.to_arviz(model, guide, x[:4], predictive=None), run.out / "latents_arviz"
+    )
+    figures["run"] = run.figures(steps, rate, model, guide)
+    run.finish(figures, metrics.format_table(figures, published=args.data == "lpc"))
+
+
+if __name__ == "__main__":
+    main()

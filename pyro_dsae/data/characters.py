@@ -1,0 +1,89 @@
+"""Labelled characters in motion: four attributes of six values each, times nine actions.
+
+A character is a choice of (skin, trousers, tops, hair), 6^4 = 1296 in all; a sequence shows one
+character in one action, T = 8 frames. 1000 characters are for training, the other 296 for testing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+ATTRIBUTES = ("skin", "trousers", "tops", "hair")
+NUM_VALUES = 6
+ACTION_TYPES = ("walk", "spellcard", "slash")
+DIRECTIONS = ("front", "left", "right")
+ACTIONS = tuple(f"{kind} {direction}" for kind in ACTION_TYPES for direction in DIRECTIONS)
+NUM_FRAMES = 8
+NUM_CHARACTERS = NUM_VALUES ** len(ATTRIBUTES)
+NUM_TRAIN = 1000
+
+
+def split_characters(split: str, seed: int) -> Tensor:
+    """Characters of a split: (1000, 4) values for ``"train"``, (296, 4) for ``"test"``.
+
+    The two are disjoint for equal ``seed``. Raises ``ValueError`` on any other split.
+    """
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    order = torch.randperm(NUM_CHARACTERS, generator=torch.Generator().manual_seed(seed))
+    chosen = order[:NUM_TRAIN] if split == "train" else order[NUM_TRAIN:]
+    bases = NUM_VALUES ** torch.arange(len(ATTRIBUTES) - 1, -1, -1)
+    return chosen.sort().values[:, None] // bases % NUM_VALUES
+
+
+class Characters(Dataset[tuple[Any, dict[str, int]]]):
+    """Sequences of labelled characters, character by character, each with its nine actions.
+
+    Args:
+        frames: uint8 ``(N, T, 3, size, size)``, N = 9 times the number of characters.
+        characters: long ``(N // 9, 4)``, the values of skin, trousers, tops and hair.
+        split: the name of the split, ``"train"`` or ``"test"``.
+        transform: called on each float tensor ``(T, 3, size, size)``.
+
+    An item is ``(x, labels)``: ``x`` float32 ``(T, 3, size, size)`` in [0, 1], and ``labels`` a
+    dict of ints: the four attributes, ``action = 3 * action_type + direction``, and its two parts.
+    """
+
+    actions: ClassVar[tuple[str, ...]] = ACTIONS
+    num_classes: ClassVar[dict[str, int]] = {
+        **dict.fromkeys(ATTRIBUTES, NUM_VALUES),
+        "action": len(ACTIONS),
+        "action_type": len(ACTION_TYPES),
+        "direction": len(DIRECTIONS),
+    }
+
+    def __init__(
+        self,
+        frames: Tensor,
+        characters: Tensor,
+        *,
+        split: str,
+        transform: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        self.frames = frames
+        self.split = split
+        self.transform = transform
+        action = torch.arange(len(ACTIONS)).repeat(len(characters))
+        values = characters.repeat_interleave(len(ACTIONS), 0)
+        self.labels: dict[str, Tensor] = {
+            **{name: values[:, i].clone() for i, name in enumerate(ATTRIBUTES)},
+            "action": action,
+            "action_type": action // len(DIRECTIONS),
+            "direction": action % len(DIRECTIONS),
+        }
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
+        x = self.frames[index].float().div_(255)
+        labels = {name: int(values[index]) for name, values in self.labels.items()}
+        return (x if self.transform is None else self.transform(x)), labels
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(split={self.split!r}, frames={tuple(self.frames.shape)})"

@@ -1,0 +1,288 @@
+r"""The judge: a supervised classifier of sprite sequences, the instrument of every protocol.
+
+A convolutional network maps each frame x_t to features h_t, temporal convolutions map those to g_t:
+
+.. math:: p(\text{attribute} \mid x_{1:T}) &= \mathrm{softmax}(\tfrac1T \sum_t W h_t) \\
+          p(\text{action} \mid x_{1:T}) &= \mathrm{softmax}(\tfrac1T \sum_t V g_t)
+
+so attributes are read off single frames and the action off their order. A judge learns from real
+training sequences, blurred, dimmed and noisy at random as generated ones are; it is believed only
+if it recognises real test sequences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import trange
+
+ATTRIBUTES = ("skin", "trousers", "tops", "hair")
+HEADS = {"skin": 6, "trousers": 6, "tops": 6, "hair": 6, "action": 9}
+RELIABLE = 0.99
+"""Smallest accuracy on real test sequences with which a head is believed."""
+
+_VERSION = 1  # of architecture and training: raise it with any change, or old weights are taken
+_ROUNDS = 3
+
+
+class LabelledSequences(Protocol):
+    """What judge and protocols read of a data set: all frames, and the labels of every sequence."""
+
+    frames: Tensor
+    """uint8 ``(N, T, C, H, W)``."""
+    labels: dict[str, Tensor]
+    """Long ``(N,)`` of skin, trousers, tops, hair, and action = 3 action_type + direction."""
+
+
+class Judge(nn.Module):
+    """Log-probabilities of the four attributes and of the action, of sequences or of each frame.
+
+    :param frame_shape: ``(channels, height, width)``.
+    :param channels: width of the first convolution.
+    """
+
+    accuracy: dict[str, float]
+    """By head, on real test sequences; empty until :func:`train_judge` has measured it."""
+
+    def __init__(self, frame_shape: tuple[int, ...] = (3, 32, 32), *, channels: int = 16) -> None:
+        super().__init__()
+        self.frame_shape, self.accuracy = tuple(frame_shape), {}
+        width, *sides = self.frame_shape
+        layers: list[nn.Module] = []
+        while not layers or max(sides) > 4:
+            layers += [nn.Conv2d(width, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU()]
+            sides = [(side + 1) // 2 for side in sides]
+            width, channels = channels, min(2 * channels, 128)
+        dense = nn.Linear(width * sides[0] * sides[1], 128)
+        self.frame_net = nn.Sequential(*layers, nn.Flatten(), dense, nn.ReLU())
+        self.time_net = nn.Sequential(
+            nn.Conv1d(128, 96, 3, padding=1), nn.ReLU(), nn.Conv1d(96, 96, 3, padding=1), nn.ReLU()
+        )
+        self.heads = nn.ModuleDict(
+            {name: nn.Linear(128 if name in ATTRIBUTES else 96, n) for name, n in HEADS.items()}
+        )
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def unreliable(self) -> list[str]:
+        """Heads that do not reach :data:`RELIABLE`."""
+        return [name for name in HEADS if self.accuracy.get(name, 0.0) <= RELIABLE]
+
+    def logits(self, x: Tensor) -> dict[str, Tensor]:
+        """Unnormalised log-probabilities of frames, ``(N, T, classes)`` by head."""
+        if x.dim() != 5 or tuple(x.shape[2:]) != self.frame_shape:
+            expected = ", ".join(map(str, self.frame_shape))
+            raise ValueError(f"x must be (batch, time, {expected}), got {tuple(x.shape)}")
+        frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        h = self.frame_net(frames).unflatten(0, x.shape[:2])
+        g = self.time_net(h.transpose(1, 2)).transpose(1, 2)
+        return {name: head(h if name in ATTRIBUTES else g) for name, head in self.heads.items()}
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Log-probabilities, ``(N, classes)`` by head, of ``x`` ``(N, T, C, H, W)`` in [0, 1]."""
+        return {name: logits.mean(1).log_softmax(-1) for name, logits in self.logits(x).items()}
+
+    def per_frame(self, x: Tensor) -> dict[str, Tensor]:
+        """Log-probabilities of frames, ``(N, T, classes)`` by head.
+
+        Those of the action at t are read off frames t - 2 to t + 2.
+        """
+        return {name: logits.log_softmax(-1) for name, logits in self.logits(x).items()}
+
+
+def check_labelled(dataset: LabelledSequences) -> None:
+    """ValueError unless the data set has frames, and labels of every head within its classes."""
+    frames, labels = dataset.frames, dataset.labels
+    if frames.dtype != torch.uint8 or frames.dim() != 5 or not len(frames):
+        raise ValueError(
+            "frames must be uint8 (sequences, time, channels, height, width), "
+            f"got {frames.dtype} {tuple(frames.shape)}"
+        )
+    for name, classes in HEADS.items():
+        if name not in labels:
+            raise ValueError(f"labels must have {', '.join(HEADS)}, got {', '.join(labels)}")
+        values = labels[name]
+        if values.shape != frames.shape[:1] or values.min() < 0 or values.max() >= classes:
+            raise ValueError(
+                f"labels[{name!r}] must be ({len(frames)},) with values 0 to {classes - 1}, got "
+                f"{tuple(values.shape)} with {int(values.min())} to {int(values.max())}"
+            )
+
+
+def batch_frames(dataset: LabelledSequences, index: Tensor, device: torch.device) -> Tensor:
+    """Sequences ``index`` of a data set: float in [0, 1], on the device."""
+    return dataset.frames[index].to(device).float().div_(255)
+
+
+@torch.no_grad()
+def judge_accuracy(
+    judge: Judge, dataset: LabelledSequences, *, batch_size: int = 256
+) -> dict[str, float]:
+    """Share of sequences that each head names rightly."""
+    device = next(judge.parameters()).device
+    training = judge.training
+    judge.eval()
+    right = dict.fromkeys(HEADS, 0)
+    for index in torch.arange(len(dataset.frames)).split(batch_size):
+        for name, log_p in judge(batch_frames(dataset, index, device)).items():
+            right[name] += int((log_p.argmax(-1).cpu() == dataset.labels[name][index]).sum())
+    judge.train(training)
+    return {name: count / len(dataset.frames) for name, count in right.items()}
+
+
+def _augment(x: Tensor) -> Tensor:
+    """As a decoder might have drawn it: blurred, dimmer or brighter, a little noisy."""
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(len(x), 1, 1, 1, 1, device=x.device)
+
+    blurred = F.avg_pool2d(x.flatten(0, 1), 3, 1, 1, count_include_pad=False).view_as(x)
+    x = torch.lerp(x, blurred, uniform(0.0, 0.8)) * uniform(0.9, 1.1)
+    return x + uniform(0.0, 0.05) * torch.randn_like(x)
+
+
+def train_judge(
+    train_dataset: LabelledSequences,
+    test_dataset: LabelledSequences,
+    *,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    steps: int = 200,
+    batch_size: int = 32,
+    lr: float = 5e-3,
+    progress: bool | None = None,
+) -> Judge:
+    """Train a judge on one data set and measure its ``accuracy`` on the other.
+
+    It trains for ``steps``; while any head is unsure of the training sequences themselves, again
+    for twice and four times as many.
+
+    :param progress: a progress bar; by default when standard error is a terminal.
+    :returns: the judge on the device, in evaluation mode.
+    :raises ValueError: if frames or labels are not as :class:`LabelledSequences` describes them.
+    """
+    for dataset in (train_dataset, test_dataset):
+        check_labelled(dataset)
+    device = torch.device(device)
+    picks = torch.Generator().manual_seed(seed)
+    sample = _Subset(
+        train_dataset, torch.randperm(len(train_dataset.frames), generator=picks)[:1024]
+    )
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        judge = Judge(tuple(train_dataset.frames.shape[2:])).to(device)
+        for attempt in range(_ROUNDS):
+            _train_round(judge, train_dataset, steps * 2**attempt, batch_size, lr, picks, progress)
+            if min(judge_accuracy(judge, sample).values()) >= 0.998:
+                break
+    judge.accuracy = judge_accuracy(judge, test_dataset)
+    return judge.eval()
+
+
+class _Subset:
+    """Some sequences of a data set."""
+
+    def __init__(self, dataset: LabelledSequences, index: Tensor) -> None:
+        self.frames = dataset.frames[index]
+        self.labels = {name: values[index] for name, values in dataset.labels.items()}
+
+
+def _train_round(
+    judge: Judge,
+    dataset: LabelledSequences,
+    steps: int,
+    batch_size: int,
+    lr: float,
+    picks: torch.Generator,
+    progress: bool | None,
+) -> None:
+    device = next(judge.parameters()).device
+    optimizer = torch.optim.AdamW(judge.parameters(), lr)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+    judge.train()
+    for _ in trange(steps, desc="judge", disable=None if progress is None else not progress):
+        index = torch.randint(len(dataset.frames), (batch_size,), generator=picks)
+        logits = judge.logits(_augment(batch_frames(dataset, index, device)))
+        loss = torch.zeros((), device=device)
+        for name, value in logits.items():
+            target = dataset.labels[name][index].to(device)
+            loss = loss + F.cross_entropy(value.mean(1), target)
+            # Single frames too, lightly: their probabilities are what trajectories show.
+            frames = target.unsqueeze(1).expand(value.shape[:2]).flatten()
+            loss = loss + 0.25 * F.cross_entropy(value.flatten(0, 1), frames)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        cycle.step()
+
+
+def load_or_train_judge(
+    train_dataset: LabelledSequences,
+    test_dataset: LabelledSequences,
+    *,
+    cache_dir: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+    steps: int = 200,
+    progress: bool | None = None,
+) -> Judge:
+    """The judge of a data set from ``cache_dir``, or trained and kept there as safetensors.
+
+    The name of the file tells data sets apart by class, frame size, number of sequences and
+    contents (of a sample), and judges by version, seed and steps. Without ``cache_dir`` nothing is
+    kept. A file that cannot be read is made anew, with a warning.
+    """
+    if cache_dir is None:
+        return train_judge(
+            train_dataset, test_dataset, device=device, seed=seed, steps=steps, progress=progress
+        )
+    for dataset in (train_dataset, test_dataset):
+        check_labelled(dataset)
+    path = Path(cache_dir) / _cache_name(train_dataset, test_dataset, f"{_VERSION} {seed} {steps}")
+    if path.is_file():
+        try:
+            return _load(path, tuple(train_dataset.frames.shape[2:])).to(device)
+        except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
+            warnings.warn(f"training anew: {path} is not a judge ({error})", stacklevel=2)
+    judge = train_judge(
+        train_dataset, test_dataset, device=device, seed=seed, steps=steps, progress=progress
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    weights = {name: value.contiguous() for name, value in judge.state_dict().items()}
+    save_file(weights, partial, metadata={"accuracy": json.dumps(judge.accuracy)})
+    os.replace(partial, path)
+    return judge
+
+
+def _load(path: Path, frame_shape: tuple[int, ...]) -> Judge:
+    judge = Judge(frame_shape)
+    with safe_open(path, "pt") as file:
+        judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        judge.accuracy = json.loads(file.metadata()["accuracy"])
+    return judge.eval()
+
+
+def _cache_name(
+    train_dataset: LabelledSequences, test_dataset: LabelledSequences, recipe: str
+) -> str:
+    digest = hashlib.sha256(recipe.encode())
+    for dataset in (train_dataset, test_dataset):
+        sample = torch.linspace(0, len(dataset.frames) - 1, 64).long()
+        digest.update(repr(tuple(dataset.frames.shape)).encode())
+        digest.update(dataset.frames[sample].numpy().tobytes())
+        for name in HEADS:
+            digest.update(dataset.labels[name][sample].numpy().tobytes())
+    height, width = train_dataset.frames.shape[-2:]
+    name = type(train_dataset).__name__.lower()
+    return f"judge-{name}-{height}x{width}-{digest.hexdigest()[:16]}.safetensors"

@@ -1,0 +1,329 @@
+"""How well content and dynamics come apart on labelled sprites: protocols A and B, and the swap.
+
+A judge that has learnt from real sequences names what it sees in generated ones. Protocol A and the
+trajectories are those of Li & Mandt (ICML 2018), protocol B that of later work. All take a model, a
+guide and a judge on one device, use at most ``batch_size`` sequences at a time, draw from ``seed``
+without disturbing the global random state, and leave training modes as they found them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .. import control
+from .judge import ATTRIBUTES, HEADS, Judge, LabelledSequences, batch_frames, check_labelled
+from .scores import (
+    action_accuracies,
+    disagreement,
+    entropy,
+    inception_score,
+    kl,
+    marginal,
+    static_accuracies,
+)
+
+
+@contextmanager
+def _evaluation(seed: int, device: torch.device, *callables: Callable) -> Iterator[None]:
+    """No gradients, evaluation mode, and a random state of its own."""
+    roots = [item for item in callables if isinstance(item, nn.Module)]
+    training = {module: module.training for root in roots for module in root.modules()}
+    try:
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            for root in roots:
+                root.eval()
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
+class _Bench:
+    """What all protocols share: the test sequences in batches, and the judge's view of frames."""
+
+    def __init__(
+        self, judge: Judge, dataset: LabelledSequences, num: int | None, seed: int
+    ) -> None:
+        check_labelled(dataset)
+        self.judge, self.dataset = judge, dataset
+        self.device = next(judge.parameters()).device
+        self.index = balanced_subset(dataset.labels["action"], num, seed)
+        self.labels = {name: dataset.labels[name][self.index].cpu() for name in HEADS}
+
+    def judged(
+        self, make: Callable[..., Tensor], batch_size: int, *orders: Tensor
+    ) -> dict[str, Tensor]:
+        """Log-probabilities, float64 ``(N, classes)``, of ``make(x, ...)`` batch by batch.
+
+        ``make`` gets the test sequences in the order of each of ``orders``, positions within the
+        subset.
+        """
+        found: dict[str, list[Tensor]] = {name: [] for name in HEADS}
+        for batch in zip(*(order.split(batch_size) for order in orders), strict=True):
+            x = [batch_frames(self.dataset, self.index[part], self.device) for part in batch]
+            for name, log_p in self.judge(make(*x)).items():
+                found[name].append(log_p.double().cpu())
+        return {name: torch.cat(parts) for name, parts in found.items()}
+
+    @property
+    def all(self) -> Tensor:
+        return torch.arange(len(self.index))
+
+
+def balanced_subset(action: Tensor, num: int | None, seed: int = 0) -> Tensor:
+    """``num`` sequences (default: all), as many of each action as of any other, by ``seed``.
+
+    :returns: indices, increasing; ``num`` is rounded down to a multiple of the number of actions.
+    :raises ValueError: if there are fewer than ``num``.
+    """
+    if num is None:
+        return torch.arange(len(action))
+    classes = action.unique()
+    each = num // len(classes)
+    if each < 1 or num > len(action):
+        raise ValueError(
+            f"num_sequences must be {len(classes)} (one of each action) to {len(action)}, got {num}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(action), generator=generator)
+    return torch.cat([order[action[order] == c][:each] for c in classes]).sort().values
+
+
+def derangement(labels: Mapping[str, Tensor], seed: int = 0) -> Tensor:
+    """A random partner for each sequence, ``(N,)``, each taken once and of another character.
+
+    :raises ValueError: if one character makes up more than half of the sequences.
+    """
+    _, character = torch.unique(
+        torch.stack([labels[name] for name in ATTRIBUTES], 1), dim=0, return_inverse=True
+    )
+    generator = torch.Generator().manual_seed(seed)
+    n, largest = len(character), int(character.bincount().max())
+    if 2 * largest > n:
+        raise ValueError(
+            f"a swap needs other characters: one of them has {largest} of {n} sequences"
+        )
+    # Characters in random order, each one's sequences in random order; a shift by the largest
+    # number of sequences of any leads out of every character.
+    shuffled = torch.randperm(n, generator=generator)
+    rank = torch.randperm(int(character.max()) + 1, generator=generator)
+    order = shuffled[rank[character[shuffled]].argsort(stable=True)]
+    partner = torch.empty_like(order)
+    partner[order] = order.roll(-largest)
+    return partner
+
+
+def protocol_a(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Reconstructions against originals: by head, ``disagreement``, ``kl_recon`` and ``kl_random``.
+
+    ``kl_recon`` is KL(p_recon || p_data) and ``kl_random`` KL(uniform || p_data), nats, means.
+    """
+    bench = _Bench(judge, dataset, num_sequences, seed)
+    with _evaluation(seed, bench.device, model, guide, judge):
+        data = bench.judged(lambda x: x, batch_size, bench.all)
+        recon = bench.judged(lambda x: control.reconstruct(model, guide, x), batch_size, bench.all)
+    return {
+        name: {
+            "disagreement": disagreement(recon[name], data[name]),
+            "kl_recon": float(kl(recon[name], data[name]).mean()),
+            "kl_random": float(
+                kl(torch.full_like(data[name], -math.log(classes)), data[name]).mean()
+            ),
+        }
+        for name, classes in HEADS.items()
+    }
+
+
+def protocol_b(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """f from the test sequence (its posterior mean), z from the prior.
+
+    :returns: ``static_accuracy`` and each attribute's; of the 9-way action ``inception_score``,
+        ``h_y_given_x`` and ``h_y``, nats.
+    """
+    bench = _Bench(judge, dataset, num_sequences, seed)
+
+    def fresh_dynamics(x: Tensor) -> Tensor:
+        f = control.infer(guide, x)["f"]
+        return control.generate(model, f=f, num_frames=x.shape[1])
+
+    with _evaluation(seed, bench.device, model, guide, judge):
+        log_p = bench.judged(fresh_dynamics, batch_size, bench.all)
+    action = log_p["action"]
+    return {
+        **static_accuracies(log_p, bench.labels),
+        "inception_score": inception_score(action),
+        "h_y_given_x": float(entropy(action).mean()),
+        "h_y": float(entropy(marginal(action))),
+    }
+
+
+def protocol_b_reverse(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """z from the test sequence (its posterior mean), f from the prior: accuracies of the action."""
+    bench = _Bench(judge, dataset, num_sequences, seed)
+
+    def fresh_content(x: Tensor) -> Tensor:
+        return control.generate(model, z=control.infer(guide, x)["z"])
+
+    with _evaluation(seed, bench.device, model, guide, judge):
+        log_p = bench.judged(fresh_content, batch_size, bench.all)
+    return action_accuracies(log_p["action"], bench.labels["action"])
+
+
+def swap(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Each test sequence's content in the dynamics of another character's (:func:`derangement`).
+
+    :returns: ``static_accuracy`` and each attribute's, against the first; ``action``,
+        ``action_type`` and ``direction``, against the second.
+    """
+    bench = _Bench(judge, dataset, num_sequences, seed)
+    partner = derangement(bench.labels, seed)
+    with _evaluation(seed, bench.device, model, guide, judge):
+        log_p = bench.judged(
+            lambda content, dynamics: control.swap(model, guide, content, dynamics),
+            batch_size,
+            bench.all,
+            partner,
+        )
+    return {
+        **static_accuracies(log_p, bench.labels),
+        **action_accuracies(log_p["action"], bench.labels["action"][partner]),
+    }
+
+
+def trajectories(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num: int = 200,
+    index: int | None = None,
+    num_frames: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, dict[str, Tensor]]:
+    """The judge's probabilities over time, ``(num, T, classes)`` by head, of generated sequences.
+
+    ``fixed_f``: one test sequence's content, fresh dynamics each. ``fixed_z``: its dynamics, fresh
+    contents.
+
+    :param num: sequences of each kind.
+    :param index: the test sequence (default: one drawn by ``seed``).
+    :param num_frames: length of those with fresh dynamics (default: that of the test sequence).
+    """
+    check_labelled(dataset)
+    n = len(dataset.frames)
+    if index is None:
+        index = int(torch.randint(n, (), generator=torch.Generator().manual_seed(seed)))
+    elif not 0 <= index < n:
+        raise ValueError(f"index must be 0 to {n - 1}, got {index}")
+    device = next(judge.parameters()).device
+    found: dict[str, dict[str, list[Tensor]]] = {
+        kind: {name: [] for name in HEADS} for kind in ("fixed_f", "fixed_z")
+    }
+    with _evaluation(seed, device, model, guide, judge):
+        x = batch_frames(dataset, torch.tensor([index]), device)
+        latents = control.infer(guide, x)
+        for start in range(0, num, batch_size):
+            size = min(batch_size, num - start)
+            f, z = latents["f"].expand(size, -1), latents["z"].expand(size, -1, -1)
+            made = {
+                "fixed_f": control.generate(model, f=f, num_frames=num_frames or x.shape[1]),
+                "fixed_z": control.generate(model, z=z),
+            }
+            for kind, frames in made.items():
+                for name, log_p in judge.per_frame(frames).items():
+                    found[kind][name].append(log_p.exp().cpu())
+    return {
+        kind: {name: torch.cat(parts) for name, parts in by_head.items()}
+        for kind, by_head in found.items()
+    }
+
+
+def evaluate_sprites(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    judge: Judge,
+    dataset: LabelledSequences,
+    *,
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """All protocols on a test set, ready for JSON, under ``protocol_a``, ``protocol_b``,
+    ``protocol_b_reverse``, ``swap`` and ``judge``.
+
+    ``judge`` holds the judge's own accuracies on real test sequences; ``judge.reliable`` is False,
+    and ``judge.unreliable`` names the heads, where one does not exceed 0.99: the other figures then
+    mean nothing.
+
+    :param num_sequences: evaluate on this many test sequences, balanced over the actions, not on
+        all.
+    """
+    protocols: dict[str, Callable[..., dict[str, Any]]] = {
+        "protocol_a": protocol_a,
+        "protocol_b": protocol_b,
+        "protocol_b_reverse": protocol_b_reverse,
+        "swap": swap,
+    }
+    metrics: dict[str, dict[str, Any]] = {
+        "judge": {
+            **judge.accuracy,
+            "reliable": not judge.unreliable,
+            "unreliable": judge.unreliable,
+        }
+    }
+    for name, protocol in protocols.items():
+        metrics[name] = protocol(
+            model,
+            guide,
+            judge,
+            dataset,
+            num_sequences=num_sequences,
+            batch_size=batch_size,
+            seed=seed,
+        )
+    return metrics

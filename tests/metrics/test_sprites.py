@@ -1,0 +1,256 @@
+"""The protocols, on pairs of model and guide whose disentanglement is known.
+
+An oracle's decoder looks its frames up among real ones: which sequence is shown is a function of two keys,
+one held by f and one by z. What each key knows is the oracle's disentanglement.
+"""
+
+import json
+import math
+
+import pyro
+import pytest
+import torch
+from pyro import distributions as dist
+from pyro.nn import PyroModule
+from torch.nn import functional as F
+
+from pyro_dsae import metrics
+from pyro_dsae.metrics import HEADS, Judge
+from pyro_dsae.metrics.report import PUBLISHED_A
+
+# (key of f, key of z) of a sequence, and back; sequence = 9 character + 3 action type + direction.
+SPLITS = {
+    "disentangled": (lambda i: (i // 9, i % 9), lambda f, z: 9 * f + z),
+    "direction in f": (
+        lambda i: (3 * (i // 9) + i % 3, i % 9 // 3),
+        lambda f, z: 9 * (f // 3) + 3 * z + f % 3,
+    ),
+    "all in f": (lambda i: (i, 0 * i), lambda f, z: f),
+    "all in z": (lambda i: (0 * i, i), lambda f, z: z),
+}
+
+
+class OracleModel(PyroModule):
+    """f and z hold a key each, as the largest coordinate (of the mean over time, for z)."""
+
+    def __init__(self, sprites, split):
+        super().__init__()
+        self.key, self.join = SPLITS[split]
+        self.frames = sprites.frames.float() / 255
+        n = len(sprites.frames)
+        keys = self.key(torch.arange(n))
+        self.f_dim, self.z_dim = (int(key.max()) + 1 for key in keys)
+
+    def forward(self, x=None, *, batch_size=None, num_frames=None):
+        n, steps = x.shape[:2] if x is not None else (batch_size, num_frames)
+        with pyro.plate("sequences", n, dim=-1):
+            f = pyro.sample("f", dist.Normal(torch.zeros(self.f_dim), 1.0).to_event(1))
+            z = pyro.sample("z", dist.Normal(torch.zeros(steps, self.z_dim), 1.0).to_event(2))
+            mean = self.frames[self.join(f.argmax(-1), z.mean(1).argmax(-1)), :steps]
+            pyro.sample("x", dist.Normal(mean, 0.1).to_event(4), obs=x)
+        return mean
+
+
+class OracleGuide(PyroModule):
+    """Finds the sequence among the real ones."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.key, self.sizes = model.key, (model.f_dim, model.z_dim)
+        self.flat = model.frames.flatten(1)
+
+    def forward(self, x, **_):
+        keys = self.key(torch.cdist(x.flatten(1), self.flat).argmin(-1))
+        f, z = (8.0 * F.one_hot(k, d) for k, d in zip(keys, self.sizes, strict=True))
+        with pyro.plate("sequences", len(x), dim=-1):
+            f = pyro.sample("f", dist.Normal(f, 0.1).to_event(1))
+            z = z.unsqueeze(1).expand(-1, x.shape[1], -1)
+            pyro.sample("z", dist.Normal(z, 0.1).to_event(2))
+
+
+@pytest.fixture
+def oracle(sprites):
+    def make(split):
+        model = OracleModel(sprites, split)
+        return model, OracleGuide(model)
+
+    return make
+
+
+def test_disentangled_oracle_is_perfect(oracle, judge, sprites):
+    found = metrics.evaluate_sprites(*oracle("disentangled"), judge, sprites)
+    for name in HEADS:
+        assert found["protocol_a"][name]["disagreement"] == 0.0
+        assert found["protocol_a"][name]["kl_recon"] == pytest.approx(0.0, abs=1e-6)
+        assert found["protocol_a"][name]["kl_random"] > 1.0
+    assert found["swap"] == dict.fromkeys(found["swap"], 1.0)
+    assert found["protocol_b_reverse"] == dict.fromkeys(("action", "action_type", "direction"), 1.0)
+    b = found["protocol_b"]
+    assert b["static_accuracy"] == b["skin"] == b["hair"] == 1.0
+    assert b["inception_score"] > 8.3
+    assert b["inception_score"] == pytest.approx(math.exp(b["h_y"] - b["h_y_given_x"]))
+    assert b["h_y_given_x"] < 0.05
+    assert b["h_y"] > 2.1
+
+
+def test_direction_in_f_shows_in_the_swap_and_the_reverse(oracle, judge, sprites):
+    pair = oracle("direction in f")
+    for found in (
+        metrics.swap(*pair, judge, sprites),
+        metrics.protocol_b_reverse(*pair, judge, sprites),
+    ):
+        assert found["action_type"] == 1.0
+        assert found["direction"] == pytest.approx(1 / 3, abs=0.12)
+        assert found["action"] == pytest.approx(1 / 3, abs=0.12)
+    assert metrics.swap(*pair, judge, sprites)["static_accuracy"] == 1.0
+
+
+def test_all_in_f_keeps_attributes_and_loses_the_action(oracle, judge, sprites):
+    pair = oracle("all in f")
+    found = metrics.swap(*pair, judge, sprites)
+    assert found["static_accuracy"] == 1.0
+    assert found["action"] < 0.25
+    assert metrics.protocol_b_reverse(*pair, judge, sprites)["action"] < 0.25
+    assert metrics.protocol_a(*pair, judge, sprites)["action"]["disagreement"] == 0.0
+
+
+def test_all_in_z_keeps_the_action_and_loses_attributes(oracle, judge, sprites):
+    pair = oracle("all in z")
+    found = metrics.swap(*pair, judge, sprites)
+    assert found["action"] == 1.0
+    assert found["static_accuracy"] < 0.4
+    assert metrics.protocol_b(*pair, judge, sprites)["static_accuracy"] < 0.4
+
+
+def test_trajectories_show_what_is_fixed(oracle, judge, sprites):
+    found = metrics.trajectories(*oracle("disentangled"), judge, sprites, num=30, index=40)
+    truth = {name: int(sprites.labels[name][40]) for name in HEADS}
+    for kind in ("fixed_f", "fixed_z"):
+        for name, classes in HEADS.items():
+            p = found[kind][name]
+            assert p.shape == (30, 8, classes)
+            assert torch.allclose(p.sum(-1), torch.ones(30, 8))
+    for name in ("skin", "trousers", "tops", "hair"):
+        assert found["fixed_f"][name][..., truth[name]].mean() > 0.9
+        assert found["fixed_z"][name][..., truth[name]].mean() < 0.6
+    assert found["fixed_z"]["action"][..., truth["action"]].mean() > 0.8
+    assert found["fixed_f"]["action"][..., truth["action"]].mean() < 0.5
+
+
+@pytest.mark.parametrize("guide_name", ["Factorised", "Full"])
+def test_real_pair(make_pair, judge, sprites, guide_name):
+    import pyro_dsae
+
+    model, guide = make_pair(guide=getattr(pyro_dsae, guide_name))
+    some = sprites.take(torch.arange(54))
+    model.decoder.eval()  # a mixture of modes, to be found again
+    modes = [module.training for module in (*model.modules(), *guide.modules())]
+    state = torch.get_rng_state()
+    judge.train()
+    found = metrics.evaluate_sprites(model, guide, judge, some, seed=3)
+    assert judge.training
+    judge.eval()
+    assert [module.training for module in (*model.modules(), *guide.modules())] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+
+    again = metrics.evaluate_sprites(model, guide, judge, some, seed=3)
+    assert json.loads(json.dumps(again)) == found  # what JSON can hold, and the same for a seed
+    assert set(found) == {"judge", "protocol_a", "protocol_b", "protocol_b_reverse", "swap"}
+    assert {*HEADS, "reliable"} <= set(found["judge"])
+    assert {"static_accuracy", "inception_score", "h_y_given_x", "h_y"} <= set(found["protocol_b"])
+    assert {"static_accuracy", "action", "action_type", "direction"} <= set(found["swap"])
+    # An untrained model shows everybody the same: chance, and no information in what is drawn.
+    assert found["swap"]["action"] < 0.3
+    assert found["protocol_b"]["inception_score"] < 2.0
+
+
+def test_batches_bound_what_the_model_sees(make_pair, judge, sprites):
+    model, guide = make_pair()
+    sizes = []
+    hook = model.decoder.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    for protocol in (
+        metrics.protocol_a,
+        metrics.protocol_b,
+        metrics.protocol_b_reverse,
+        metrics.swap,
+    ):
+        sizes.clear()
+        protocol(model, guide, judge, sprites, batch_size=50)
+        assert max(sizes) == 50
+        assert sum(sizes) == len(sprites.frames)
+        sizes.clear()
+        protocol(model, guide, judge, sprites, batch_size=50, num_sequences=100)
+        assert sum(sizes) == 99
+    sizes.clear()
+    metrics.trajectories(model, guide, judge, sprites, num=30, batch_size=20, num_frames=11)
+    hook.remove()
+    assert sizes == [20, 20, 10, 10]
+
+
+def test_batch_size_does_not_change_what_needs_no_draws(make_pair, judge, sprites):
+    model, guide = make_pair()
+    one = metrics.swap(model, guide, judge, sprites, batch_size=216)
+    many = metrics.swap(model, guide, judge, sprites, batch_size=17)
+    assert one == pytest.approx(many, abs=0.02)
+
+
+def test_partners_are_others(sprites):
+    character = torch.stack([sprites.labels[k] for k in ("skin", "trousers", "tops", "hair")], 1)
+    some = torch.randperm(216, generator=torch.Generator().manual_seed(1))[:100]
+    for index in (torch.arange(216), some, torch.arange(18)):
+        labels = sprites.take(index).labels
+        partner = metrics.derangement(labels, seed=5)
+        assert partner.sort().values.tolist() == list(range(len(index)))
+        assert (character[index] != character[index][partner]).any(1).all()
+        assert torch.equal(partner, metrics.derangement(labels, seed=5))
+    assert not torch.equal(
+        metrics.derangement(sprites.labels, seed=0), metrics.derangement(sprites.labels, seed=1)
+    )
+    # The partner's action is any, not the same one.
+    action = sprites.labels["action"]
+    same = (action == action[metrics.derangement(sprites.labels)]).float().mean()
+    assert same == pytest.approx(1 / 9, abs=0.08)
+    with pytest.raises(ValueError, match="other characters: one of them has 9 of 9 sequences"):
+        metrics.derangement(sprites.take(torch.arange(9)).labels)
+
+
+def test_subset_holds_as_many_of_each_action(sprites):
+    action = sprites.labels["action"]
+    index = metrics.balanced_subset(action, 50, seed=2)
+    assert action[index].bincount().tolist() == [5] * 9
+    assert index.unique().tolist() == index.tolist()
+    assert not torch.equal(index, metrics.balanced_subset(action, 50, seed=3))
+    assert torch.equal(metrics.balanced_subset(action, None), torch.arange(216))
+    for num in (5, 217):
+        with pytest.raises(ValueError, match=f"num_sequences must be 9 .* to 216, got {num}"):
+            metrics.balanced_subset(action, num)
+
+
+def test_bad_index(make_pair, judge, sprites):
+    with pytest.raises(ValueError, match="index must be 0 to 215, got 216"):
+        metrics.trajectories(*make_pair(), judge, sprites, index=216)
+
+
+def test_table(oracle, judge, sprites):
+    found = metrics.evaluate_sprites(*oracle("disentangled"), judge, sprites, num_sequences=90)
+    text = metrics.format_table(found)
+    assert "UNRELIABLE" not in text
+    assert "8.384" not in text
+    for words in ("skin", "disagreement", "inception score", "direction", "100.00%"):
+        assert words in text
+    beside = metrics.format_table(found, published=True)
+    for words in ("8.3840", "90.73%", "13.7510", f"{PUBLISHED_A['skin'][0]:.2%}"):
+        assert words in beside
+    assert max(map(len, beside.splitlines())) <= 120
+
+
+def test_unreliable_judge_says_so(oracle, sprites):
+    judge = Judge((3, 16, 16))
+    judge.accuracy = {**dict.fromkeys(HEADS, 1.0), "tops": 0.9, "action": 0.98}
+    found = metrics.evaluate_sprites(*oracle("disentangled"), judge, sprites, num_sequences=90)
+    assert found["judge"]["reliable"] is False
+    assert found["judge"]["unreliable"] == ["tops", "action"]
+    assert found["judge"]["tops"] == 0.9
+    text = metrics.format_table(found)
+    assert "UNRELIABLE: the judge does not exceed 99% in tops, action" in text

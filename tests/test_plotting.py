@@ -1,0 +1,123 @@
+"""Pictures: sizes, colours, numbers of frames, and nothing left behind in pyplot."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pyro_dsae import plotting
+
+
+def sequences(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grid_puts_time_to_the_right(tmp_path, channels):
+    x = sequences(2, 5, channels, 16, 32)
+    path = plotting.grid(x, tmp_path / "new" / "grid.png", scale=2)
+    image = pixels(path)
+    assert image.shape == (2 * (32 + 2) + 2, 5 * (64 + 2) + 2, 3)
+    cell = image[
+        2 + 34 : 2 + 34 + 32, 2 + 3 * 66 : 2 + 3 * 66 + 64
+    ]  # second sequence, fourth frame
+    expected = (255 * x[1, 3]).round().expand(3, -1, -1).permute(1, 2, 0).numpy()
+    assert np.array_equal(cell[::2, ::2], expected)
+    assert np.array_equal(cell[1::2, 1::2], expected)
+    assert (image[:2] == 255).all()
+    assert np.array_equal(pixels(plotting.grid([*x], tmp_path / "list", scale=2)), image)
+
+
+def test_grid_enlarges_small_frames_and_clamps(tmp_path):
+    assert pixels(plotting.grid(sequences(1, 2, 3, 32, 32), tmp_path / "a")).shape == (68, 134, 3)
+    assert pixels(plotting.grid(sequences(1, 2, 3, 64, 64), tmp_path / "b")).shape == (68, 134, 3)
+    image = pixels(plotting.grid(torch.full((1, 1, 1, 64, 64), 7.0), tmp_path / "c"))
+    assert (image == 255).all()
+
+
+def test_animation_has_all_frames(tmp_path):
+    x = sequences(5, 8, 3, 16, 16)
+    path = plotting.animate(x, tmp_path / "motion", columns=3, milliseconds=80, scale=1)
+    assert path.suffix == ".gif"
+    with Image.open(path) as film:
+        assert film.n_frames == 8
+        assert film.size == (3 * 18 + 2, 2 * 18 + 2)
+        assert film.info["duration"] == 80
+        assert film.info["loop"] == 0
+
+
+def test_animation_shows_the_colours(tmp_path):
+    colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    x = colours.view(1, 3, 3, 1, 1).expand(1, 3, 3, 16, 16)
+    with Image.open(plotting.animate(x, tmp_path / "colours", scale=1)) as film:
+        for t in range(3):
+            film.seek(t)
+            centre = film.convert("RGB").getpixel((8, 8))
+            assert np.abs(np.array(centre) - 255 * colours[t].numpy()).max() <= 8
+
+
+def test_swap_figure(tmp_path):
+    content, dynamics = sequences(2, 6, 3, 16, 16, seed=1), sequences(3, 6, 3, 16, 16, seed=2)
+    swapped = sequences(2, 3, 6, 3, 16, 16, seed=3)
+    png, gif = plotting.swap_figure(content, dynamics, swapped, tmp_path / "swap", scale=4, frame=2)
+    image = pixels(png)
+    left, top = 64 + 4 + 8, 64 + 4 + 8
+    assert image.shape == (top + 2 * 66 + 2, left + 3 * 66 + 2, 3)
+    cell = image[top + 2 + 66 :, left + 2 + 2 * 66 :][:64, :64][::4, ::4]
+    assert np.array_equal(cell, (255 * swapped[1, 2, 2]).round().permute(1, 2, 0).numpy())
+    above = image[2:, left + 2 + 66 :][:64, :64][::4, ::4]
+    assert np.array_equal(above, (255 * dynamics[1, 2]).round().permute(1, 2, 0).numpy())
+    beside = image[top + 2 + 66 :, 2:][:64, :64][::4, ::4]
+    assert np.array_equal(beside, (255 * content[1, 2]).round().permute(1, 2, 0).numpy())
+    with Image.open(gif) as film:
+        assert film.n_frames == 6
+        assert film.size == image.shape[1::-1]
+
+
+def test_curves(tmp_path):
+    p = torch.softmax(sequences(20, 8, 6), -1)
+    p9 = torch.softmax(sequences(20, 11, 9), -1)
+    found = {
+        "fixed_f": {"skin": p, "action": p9},
+        "fixed_z": {"skin": p, "action": p9[:, :8]},
+    }
+    names = {"action": [f"a{i}" for i in range(9)]}
+    path = plotting.trajectory_figure(found, tmp_path / "trajectories", names=names)
+    assert Image.open(path).size == (720, 576)
+    losses = [100.0 / (i + 1) for i in range(200)]
+    scores = [{"step": 100, "elbo": -3.0}, {"step": 200, "elbo": -2.0}]
+    path = plotting.loss_curve(losses, tmp_path / "loss", validation=scores)
+    assert Image.open(path).size == (720, 432)
+    assert plotting.loss_curve([5.0], tmp_path / "one").is_file()
+
+
+def test_pictures_are_the_same_each_time_and_pyplot_is_left_alone(tmp_path):
+    x = sequences(2, 3, 1, 16, 16)
+    had_pyplot = "matplotlib.pyplot" in sys.modules
+    for make in (
+        lambda name: plotting.grid(x, tmp_path / name),
+        lambda name: plotting.animate(x, tmp_path / name),
+        lambda name: plotting.loss_curve([3.0, 2.0, 1.0], tmp_path / name),
+    ):
+        assert make("a").read_bytes() == make("b").read_bytes()
+    assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
+
+
+def test_says_what_is_wrong_with_its_input(tmp_path):
+    with pytest.raises(ValueError, match=r"rows must be \(sequences, time, .*got \(2, 3, 16, 16\)"):
+        plotting.grid(sequences(2, 3, 16, 16), tmp_path / "a")
+    with pytest.raises(ValueError, match="1 or 3 channels"):
+        plotting.animate(sequences(2, 3, 2, 16, 16), tmp_path / "a")
+    with pytest.raises(ValueError, match="scale must be at least 1, got 0"):
+        plotting.grid(sequences(1, 3, 3, 16, 16), tmp_path / "a", scale=0)
+    x = sequences(2, 4, 3, 16, 16)
+    with pytest.raises(ValueError, match=r"swapped must be \(2, 2, 4, 3, 16, 16\)"):
+        plotting.swap_figure(x, x, x, tmp_path / "a")
+    with pytest.raises(ValueError, match="losses must hold at least one step"):
+        plotting.loss_curve([], tmp_path / "a")
