@@ -163,11 +163,11 @@ def fit(
 
     unread: list[Tensor] = []  # losses still on the device
     clock = time.perf_counter()
-    hidden = None if progress is None else not progress
+    quiet = None if progress is None else not progress  # None: quiet unless a terminal
     with (
         InterruptGuard() as interrupt,
         tqdm(
-            total=total, initial=history.step, disable=hidden or not accelerator.is_main_process
+            total=total, initial=history.step, disable=quiet if accelerator.is_main_process else True
         ) as bar,
     ):
         for x in batches.from_step(history.step, total):

@@ -1,7 +1,7 @@
 """The protocols, on pairs of model and guide whose disentanglement is known.
 
-An oracle's decoder looks its frames up among real ones: which sequence is shown is a function of two keys,
-one held by f and one by z. What each key knows is the oracle's disentanglement.
+An oracle's decoder looks its frames up among real ones: which sequence is shown is a function of two
+keys, one held by f and one by z. What each key knows is the oracle's disentanglement.
 """
 
 import json
