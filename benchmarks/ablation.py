@@ -1,6 +1,6 @@
 """What disentangles: the quick preset of examples/sprites.py with one ingredient left out at a time.
 
-    python benchmarks/ablation.py --steps 1000 --out benchmarks/results/ablation.json
+python benchmarks/ablation.py --steps 1000 --out benchmarks/results/ablation.json
 """
 
 from __future__ import annotations

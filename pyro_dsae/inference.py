@@ -161,20 +161,23 @@ def fit(
         raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
     history = (checkpoints.load() if resume else None) or History()
 
+    started = history.step
     unread: list[Tensor] = []  # losses still on the device
     clock = time.perf_counter()
     quiet = None if progress is None else not progress  # None: quiet unless a terminal
     with (
         InterruptGuard() as interrupt,
         tqdm(
-            total=total, initial=history.step, disable=quiet if accelerator.is_main_process else True
+            total=total,
+            initial=history.step,
+            disable=quiet if accelerator.is_main_process else True,
         ) as bar,
     ):
         for x in batches.from_step(history.step, total):
             step = history.step
             weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
             # Pyro checks shapes and supports in the first step; later the loss alone is watched.
-            first = bar.n == bar.initial
+            first = step == started
             if first and not x.isfinite().all():
                 raise NonFiniteLossError(f"no step taken: {batches.describe(step)}")
             with KLWeights(weights), accelerator.autocast(), pyro.validation_enabled(first):

@@ -114,8 +114,10 @@ def _compose(characters: Tensor, root: Path, files: dict[str, bytes], size: int)
     colour = {name: rgba[:, :3] * (rgba[:, 3:] / 255) for name, rgba in poses.items()}
     del poses
     shoes = SHEETS[-1]
-    for name in SHEETS[-1 - NUM_VALUES : -1]:  # hair and the shoes over it, as one layer
-        colour[name] = colour[name] * keep[shoes] + colour[shoes]
+    for name in SHEETS[
+        -1 - NUM_VALUES : -1
+    ]:  # hair and the shoes over it, as one layer; 0.5 to round
+        colour[name] = colour[name] * keep[shoes] + colour[shoes] + np.float32(0.5)
         keep[name] = keep[name] * keep[shoes]
     dressed, frames = np.empty_like(colour[shoes]), np.empty_like(colour[shoes])
     wearing: list[int] = []
@@ -129,7 +131,7 @@ def _compose(characters: Tensor, root: Path, files: dict[str, bytes], size: int)
             wearing = values[:3]
         np.multiply(dressed, keep[hair], out=frames)
         np.add(frames, colour[hair], out=frames)
-        yield (_resize(frames, size) + np.float32(0.5)).astype(np.uint8)
+        yield _resize(frames, size).astype(np.uint8)
 
 
 @contextmanager

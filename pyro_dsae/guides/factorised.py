@@ -6,9 +6,7 @@ r"""The factorised posterior of Li & Mandt (ICML 2018), eq. 2.
 from __future__ import annotations
 
 import pyro
-from huggingface_hub import PyTorchModelHubMixin
 from pyro import distributions as dist
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from ..nn import (
@@ -19,10 +17,11 @@ from ..nn import (
     check_sequences,
     frame_encoder,
 )
+from ..program import Program
 from ..views import View, encode_views
 
 
-class Factorised(PyroModule, PyTorchModelHubMixin):
+class Factorised(Program):
     """f from a bidirectional LSTM over all frames, z_t from frame t alone.
 
     :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.

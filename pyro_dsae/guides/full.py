@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import pyro
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from pyro import distributions as dist
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from ..nn import GaussianHead, SequenceSummary, check_frame_shape, check_sequences, frame_encoder
+from ..program import Program
 from ..views import View, encode_views
 
 
-class Full(PyroModule, PyTorchModelHubMixin):
+class Full(Program):
     """f as in :class:`~pyro_dsae.guides.Factorised`; z from a bidirectional LSTM over the frames and f,
     then a forward RNN. The arguments are those of :class:`~pyro_dsae.guides.Factorised`.
     """

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import pyro
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from pyro import distributions as dist
-from pyro.nn import PyroModule
 from torch import Tensor, nn
 
 from ..distributions import AutoregressiveNormal
 from ..likelihoods import make_likelihood
 from ..nn import LSTMTransition, check_frame_shape, check_sequences, frame_decoder
+from ..program import Program
 
 
-class DSAE(PyroModule, PyTorchModelHubMixin):
+class DSAE(Program):
     """Content f, fixed over the sequence, and dynamics z_1:T with an LSTM prior.
 
     :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.
