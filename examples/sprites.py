@@ -167,7 +167,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     draw(run, model, guide, x)
     plotting.trajectory_figure(
-        metrics.trajectories(model, guide, judge, test, seed=args.seed), run.out / "trajectories"
+        metrics.trajectories(model, guide, judge, test, seed=args.seed),
+        run.out / "trajectories",
+        names={"action": test.actions},
     )
     plotting.latent_forest(
         pyro_dsae.to_arviz(model, guide, x[:4], predictive=None), run.out / "latents_arviz"

@@ -63,7 +63,7 @@ PALETTE: dict[str, tuple[tuple[int, int, int], ...]] = {
 """RGB of the six values of each attribute; the value of hair is its style as well."""
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _weights(size: int) -> Array:
     """w_m of all poses: (6 hair styles, materials, 9 actions, 8 frames, size, size)."""
     shape = (NUM_VALUES, len(MATERIALS), len(ACTIONS), NUM_FRAMES, size, size)

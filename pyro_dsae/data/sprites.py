@@ -151,7 +151,7 @@ def _cached(path: Path, shape: tuple[int, ...]) -> Tensor | None:
         return None
     try:
         frames = np.load(path, mmap_mode="c", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (EOFError, OSError, ValueError) as error:
         warnings.warn(f"composing again, the cache {path} is damaged: {error}", stacklevel=3)
         return None
     if frames.dtype != np.uint8 or frames.shape != shape:
@@ -204,12 +204,14 @@ def _download(root: Path) -> None:
     with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as folder:
         try:
             download_and_extract_archive(URL, folder, filename="sprites.zip")
+            source = next(Path(folder).glob("*/body")).parent
+            files = _read(source)
+        except StopIteration:
+            raise RuntimeError(
+                f"the archive {URL} must hold a folder with body/, got none"
+            ) from None
         except Exception as error:
             raise RuntimeError(f"download of {URL} failed: {error}") from error
-        source = next((body.parent for body in Path(folder).glob("*/body")), Path(folder))
-        files = _read(source)
-        for name, data in files.items():
-            _poses(Path(name), data)
         if (got := _digest(files)) != SHA256:
             raise RuntimeError(f"the sheets of {URL} must have SHA-256 {SHA256}, got {got}")
         for file in [*(source / name for name in SHEETS), *source.glob("*LICENSE*")]:
@@ -222,7 +224,8 @@ class Sprites(Characters):
     """LPC characters in nine actions, from a folder of layers of sprite sheets.
 
     The frames are composed once for each split, size and seed, and kept as a uint8 .npy file that
-    is memory-mapped from then on; its name holds a digest of the sheets.
+    is memory-mapped from then on; its name holds a digest of the sheets. The sheets are under CC-BY-SA 3.0
+    and GPL 3.0.
 
     Args:
         root: folder with ``body/0.png`` to ``body/5.png``, likewise ``bottomwear``, ``topwear``

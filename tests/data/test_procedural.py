@@ -79,9 +79,8 @@ def test_every_step_moves() -> None:
     assert change.min() >= 20, change  # pixels out of 1024, the step from last to first included
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_actions_differ_at_every_frame(size: int) -> None:
-    frames = figures([[0, 1, 2, 0], [1, 5, 3, 1]], size)
+def test_actions_differ_at_every_frame() -> None:
+    frames = figures([[0, 1, 2, 0], [1, 5, 3, 1]])
     for a, b in itertools.combinations(range(9), 2):
         apart = (frames[:, a] - frames[:, b]).abs().amax(2).gt(40).float().mean((-1, -2))
         assert apart.min() > 0.04, (a, b, apart)
@@ -132,7 +131,7 @@ def test_frame_is_the_sum_of_weighted_colours() -> None:
 def test_figure_fills_the_frame() -> None:
     drawn = figures([[0, 0, 0, 0]])[0].amax(2) > 20
     assert drawn.any(-1).sum(-1).min() >= 28
-    assert (drawn[..., 0].any() or drawn[..., -1].any()).item() is False or drawn.any()
+    assert drawn.any(-2).sum(-1).min() >= 14
 
 
 def test_size_is_only_a_matter_of_sampling() -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
-from pyro_dsae.data import Sprites, sprites
+from pyro_dsae.data import ProceduralSprites, Sprites, sprites
+from pyro_dsae.data.characters import Characters
 
-NAMES = [
-    *(f"{a}/{v}.png" for a in ("body", "bottomwear", "topwear", "hair") for v in range(6)),
-    "shoes/1.png",
-]
+LAYERS = ("body", "bottomwear", "topwear", "hair")
+NAMES = [*(f"{a}/{v}.png" for a in LAYERS for v in range(6)), "shoes/1.png"]
+ATTRIBUTES = ("skin", "trousers", "tops", "hair")
 # First cell of front, left and right, and the cells of the eight frames from there.
 LAYOUT = {
     "walk": ((130, 117, 143), (8, 1, 2, 3, 4, 5, 6, 7)),
@@ -62,9 +67,13 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sprites, "split_characters", lambda split, seed: CHARACTERS)
 
 
+def characters_of(data: Characters) -> set[tuple[int, ...]]:
+    return {tuple(row) for row in torch.stack([data.labels[n] for n in ATTRIBUTES], 1).tolist()}
+
+
 def expected_blocks(blocks: dict[str, np.ndarray], values: list[int]) -> np.ndarray:
     """By hand, in double precision: (9, 8, 4, 4, 3), not rounded."""
-    names = [f"{a}/{v}.png" for a, v in zip(("body", "bottomwear", "topwear", "hair"), values)]
+    names = [f"{a}/{v}.png" for a, v in zip(LAYERS, values, strict=True)]
     side = 64 // BLOCK
     out = []
     for first, steps in LAYOUT.values():
@@ -90,9 +99,7 @@ def test_cells_order_and_opacity(root: Path, blocks: dict[str, np.ndarray]) -> N
     for i in (0, 13, 35):
         x, labels = data[i]
         assert torch.equal(x, data.frames[i].float() / 255)
-        assert [labels[n] for n in ("skin", "trousers", "tops", "hair")] == CHARACTERS[
-            i // 9
-        ].tolist()
+        assert [labels[n] for n in ATTRIBUTES] == CHARACTERS[i // 9].tolist()
         assert labels["action"] == i % 9 == 3 * labels["action_type"] + labels["direction"]
 
 
@@ -112,25 +119,26 @@ def test_sizes(root: Path, blocks: dict[str, np.ndarray]) -> None:
         assert abs(frames.mean().item() - exact.mean()) < 1
 
 
-def test_split_and_seed(made_up: Path, tmp_path: Path) -> None:
-    test, again, other = (
-        Sprites(made_up, "test", size=2, seed=seed, cache_dir=tmp_path / str(i))
-        for i, seed in enumerate((0, 0, 1))
+def test_split_and_seed(made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def numbered(characters: Tensor, *args: object) -> Iterator[np.ndarray]:
+        for values in characters:
+            yield np.broadcast_to(
+                values[1:, None, None].numpy().astype(np.uint8), (72, 3, 2, 2)
+            ).copy()
+
+    monkeypatch.setattr(sprites, "_compose", numbered)
+    train, test, other = (
+        Sprites(made_up, split, size=2, seed=seed, cache_dir=tmp_path)
+        for split, seed in (("train", 0), ("test", 0), ("test", 1))
     )
-    train = Sprites(made_up, size=2, cache_dir=tmp_path)
-    seen = [
-        {
-            tuple(r)
-            for r in torch.stack(
-                [d.labels[n] for n in ("skin", "trousers", "tops", "hair")], 1
-            ).tolist()
-        }
-        for d in (train, test)
-    ]
-    assert [len(s) for s in seen] == [1000, 296] and not seen[0] & seen[1]
+    seen = [characters_of(data) for data in (train, test, other)]
+    assert [len(s) for s in seen] == [1000, 296, 296]
+    assert not seen[0] & seen[1] and seen[1] != seen[2]
+    assert seen[1] == characters_of(ProceduralSprites("test", size=16))
     assert len(train) == 9000 and len(test) == 2664
-    assert torch.equal(test.frames, again.frames)
-    assert not torch.equal(test.frames, other.frames)
+    for data in (train, test, other):  # each file holds its own characters, in order
+        values = torch.stack([data.labels[name] for name in ATTRIBUTES[1:]], 1)
+        assert torch.equal(data.frames[:, 5, :, 1, 0].long(), values)
     assert repr(test) == "Sprites(split='test', frames=(2664, 8, 3, 2, 2))"
 
 
@@ -185,8 +193,8 @@ class TestCache:
     def test_full_disk(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         usage = shutil.disk_usage(root)._replace(free=2_000)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-        with pytest.raises(OSError, match="cache_dir must have 4 MB free, .* has 0 MB"):
-            Sprites(root, size=64 // 2)
+        with pytest.raises(OSError, match="cache_dir must have 1 MB free, .* has 0 MB"):
+            Sprites(root, size=32)
 
     def test_read_only_root_uses_the_users_cache(
         self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -237,17 +245,26 @@ class TestBadInput:
 @pytest.mark.usefixtures("few")
 class TestDownload:
     @pytest.fixture
-    def archive(self, made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """An archive as its host makes it: all in one folder, with more than is needed."""
-        path = tmp_path / "host.zip"
+    def archive(
+        self, made_up: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Path]:
+        """On a local server, an archive as its host makes it: one folder, more than is needed."""
+        path = tmp_path / "host" / "sheets.zip"
+        path.parent.mkdir()
         with ZipFile(path, "w") as archive:
             for name in NAMES:
                 archive.write(made_up / name, f"Sprites-0123/{name}")
             archive.writestr("Sprites-0123/CC-BY-SA-3.0-LICENSE", "the terms")
             archive.writestr("Sprites-0123/script.py", "raise SystemExit")
-        monkeypatch.setattr(sprites, "URL", path.as_uri())
         monkeypatch.setattr(sprites, "SHA256", sprites._digest(sprites._read(made_up)))
-        return path
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        handler = partial(SimpleHTTPRequestHandler, directory=path.parent)
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+            url = f"http://127.0.0.1:{server.server_port}/sheets.zip"
+            monkeypatch.setattr(sprites, "URL", url)
+            yield path
+            server.shutdown()
 
     def test_fetches_once(self, archive: Path, made_up: Path, tmp_path: Path) -> None:
         root = tmp_path / "new" / "root"
@@ -263,14 +280,14 @@ class TestDownload:
         (root / "body/2.png").write_bytes(b"")
         Sprites(root, size=8, download=True)
 
-    def test_no_connection(self, archive: Path, tmp_path: Path) -> None:
+    def test_nothing_there(self, archive: Path, tmp_path: Path) -> None:
         archive.unlink()
-        with pytest.raises(RuntimeError, match=r"download of file://.*host.zip failed: .*No such"):
+        with pytest.raises(RuntimeError, match=r"download of http.*/sheets.zip failed: .*404"):
             Sprites(tmp_path / "root", download=True)
 
     def test_damaged_archive(self, archive: Path, tmp_path: Path) -> None:
         archive.write_bytes(archive.read_bytes()[:1000])
-        with pytest.raises(RuntimeError, match="host.zip failed: File is not a zip file"):
+        with pytest.raises(RuntimeError, match="sheets.zip failed: File is not a zip file"):
             Sprites(tmp_path / "root", download=True)
         assert not list((tmp_path / "root").iterdir())
 
@@ -285,7 +302,7 @@ class TestDownload:
     def test_incomplete_archive(self, archive: Path, tmp_path: Path) -> None:
         with ZipFile(archive, "w") as empty:
             empty.writestr("Sprites-0123/README.md", "")
-        with pytest.raises(RuntimeError, match="body/0.png"):
+        with pytest.raises(RuntimeError, match="must hold a folder with body/, got none"):
             Sprites(tmp_path / "root", download=True)
 
 
@@ -305,7 +322,7 @@ class TestRealSheets:
         data = Sprites(lpc, cache_dir=tmp_path)
         for character, values in enumerate(CHARACTERS.tolist()):
             whole = Image.new("RGBA", (832, 1344), "black")
-            names = [f"{a}/{v}.png" for a, v in zip(sprites.LAYERS, values, strict=True)]
+            names = [f"{a}/{v}.png" for a, v in zip(LAYERS, values, strict=True)]
             for name in [*names, "shoes/1.png"]:
                 whole = Image.alpha_composite(whole, Image.open(lpc / name).convert("RGBA"))
             for action, (first, steps) in enumerate(LAYOUT.values()):
