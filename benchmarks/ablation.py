@@ -73,8 +73,11 @@ def main() -> None:
     data, test = ProceduralSprites("train"), ProceduralSprites("test")
     judge = metrics.load_or_train_judge(data, test, cache_dir=Path("runs"))
     guide_type = getattr(pyro_dsae, args.guide)
-    results: dict[str, Any] = {"judge": judge.accuracy}
+    results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    results["judge"] = judge.accuracy
     for name in args.variants:
+        if name in results:
+            continue
         model, guide = train(VARIANTS[name], data, args.steps, args.seed, guide_type)
         options_ = {"num_sequences": 900, "seed": args.seed}
         results[name] = {
