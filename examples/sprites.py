@@ -37,7 +37,7 @@ class Preset:
 
 PRESETS = {
     "quick": Preset(
-        32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=2200, lr=4e-3
+        32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=2600, lr=4e-3
     ),
     "paper": Preset(
         64, f_dim=64, z_dim=16, channels=64, hidden=256, batch_size=128, steps=14000, lr=2e-3
@@ -123,7 +123,7 @@ def main() -> None:
             steps = args.epochs * (len(train) // batch_size)
         weights = {
             "f": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 4.0)),
-            "z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 3.0)),
+            "z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 5.0)),
         }
         history = pyro_dsae.fit(
             model,

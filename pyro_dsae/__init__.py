@@ -3,17 +3,16 @@
 import pyro
 
 from ._compat import check_torchvision
+from .checkpoints import History, load, save
+from .control import forecast, generate, infer, reconstruct, swap
+from .distributions import AutoregressiveNormal
+from .guides import Factorised, Full
+from .handlers import KLWeights, piecewise_linear
+from .inference import elbo_terms, evaluate_elbo, fit
+from .inference_data import to_arviz
+from .models import DSAE
 
 check_torchvision()
-
-from .checkpoints import History, load, save  # noqa: E402
-from .control import forecast, generate, infer, reconstruct, swap  # noqa: E402
-from .distributions import AutoregressiveNormal  # noqa: E402
-from .guides import Factorised, Full  # noqa: E402
-from .handlers import KLWeights, piecewise_linear  # noqa: E402
-from .inference import elbo_terms, evaluate_elbo, fit  # noqa: E402
-from .inference_data import to_arviz  # noqa: E402
-from .models import DSAE  # noqa: E402
 
 # Weights live in the modules, never in Pyro's global parameter store.
 pyro.settings.set(module_local_params=True)
