@@ -84,9 +84,9 @@ def through_pyro(batch: int, frames: int, rounds: int) -> dict[str, float]:
     model, guide = pyro_dsae.DSAE(frame, **SIZES), pyro_dsae.Factorised(frame, **SIZES)
     elbo = Trace_ELBO()(model, guide)
     torch.manual_seed(0)
-    ours = float(elbo(x))
+    ours = elbo(x).item()
     torch.manual_seed(0)
-    theirs = float(hand_written_loss(model, guide, x))
+    theirs = hand_written_loss(model, guide, x).item()
     assert abs(ours - theirs) < 1e-4 * abs(theirs), (ours, theirs)
     parameters = [*model.parameters(), *guide.parameters()]
     return take_turns(

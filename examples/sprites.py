@@ -33,6 +33,7 @@ class Preset:
     batch_size: int
     steps: int
     lr: float
+    schedule: str = "cosine"
 
 
 PRESETS = {
@@ -40,7 +41,15 @@ PRESETS = {
         32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=2600, lr=4e-3
     ),
     "paper": Preset(
-        64, f_dim=64, z_dim=16, channels=64, hidden=256, batch_size=128, steps=14000, lr=2e-3
+        64,
+        f_dim=64,
+        z_dim=16,
+        channels=64,
+        hidden=256,
+        batch_size=128,
+        steps=14000,
+        lr=1e-3,
+        schedule="warmup_cosine",
     ),
 }
 GUIDES = {"factorised": pyro_dsae.Factorised, "full": pyro_dsae.Full}
@@ -132,6 +141,7 @@ def main() -> None:
             steps=steps,
             batch_size=batch_size,
             lr=preset.lr,
+            schedule=preset.schedule,
             kl_weights=None if args.plain else weights,
             checkpoint_dir=run.checkpoints,
             resume=args.resume,

@@ -116,7 +116,8 @@ def fit(
     :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
     :param batch_size: sequences a step and process.
     :param lr: Adam's learning rate, at its highest.
-    :param schedule: ``cosine`` (down to 0 over the run) or ``constant``.
+    :param schedule: ``cosine`` (down to 0 over the run), ``warmup_cosine`` (the same after a linear rise
+        over the first 2%, for wide networks) or ``constant``.
     :param clip_norm: largest norm of the gradient of the loss per sequence, or None.
     :param kl_weights: weight of the KL term by site, a number or a function of the step
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
@@ -135,8 +136,8 @@ def fit(
     """
     if (steps is None) == (epochs is None):
         raise ValueError(f"give one of steps and epochs, got steps={steps} and epochs={epochs}")
-    if schedule not in ("cosine", "constant"):
-        raise ValueError(f"schedule must be 'cosine' or 'constant', got {schedule!r}")
+    if schedule not in _DECAY:
+        raise ValueError(f"schedule must be one of {', '.join(_DECAY)}, got {schedule!r}")
     accelerator = accelerator or _make_accelerator(device, precision)
     dataset = _as_dataset(data)
     batches = _Batches(dataset, batch_size, accelerator, num_workers, seed)
@@ -221,6 +222,7 @@ def fit(
 
 _DECAY: dict[str, Callable[[float], float]] = {
     "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "warmup_cosine": lambda done: min(1.0, done / 0.02) * 0.5 * (1 + math.cos(math.pi * done)),
     "constant": lambda done: 1.0,
 }
 

@@ -45,6 +45,32 @@ def test_fit_sees_the_losses_of_svi(make_pair, x):
     assert fitted.losses == pytest.approx(stepped, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1.0] * 100),
+        ("cosine", [0.5 * (1 + math.cos(math.pi * i / 100)) for i in range(100)]),
+        (
+            "warmup_cosine",
+            [min(1, i / 2) * 0.5 * (1 + math.cos(math.pi * i / 100)) for i in range(100)],
+        ),
+    ],
+)
+def test_learning_rate_schedules(make_pair, x, schedule, expected):
+    rates = []
+
+    class Spy(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    def optimizer(parameters):
+        return Spy(parameters, lr=1e-9)
+
+    fit(*make_pair(), x[:2], steps=100, optimizer=optimizer, schedule=schedule, batch_size=2, **CPU)
+    assert rates == pytest.approx([1e-9 * e for e in expected])
+
+
 def test_the_same_seed_gives_the_same_numbers(make_pair, x):
     runs = [fit(*make_pair(), x, steps=4, batch_size=5, seed=s, **CPU).losses for s in (0, 0, 1)]
     assert runs[0] == runs[1]
@@ -165,7 +191,7 @@ def test_bad_arguments(make_pair, x):
         ({}, "one of steps and epochs, got steps=None and epochs=None"),
         ({"steps": 1, "epochs": 1}, "one of steps and epochs"),
         ({"steps": 0}, "at least one step, got steps=0"),
-        ({"steps": 1, "schedule": "steep"}, "schedule must be 'cosine' or 'constant', got 'steep'"),
+        ({"steps": 1, "schedule": "steep"}, "schedule must be one of cosine, .*, got 'steep'"),
         ({"steps": 1, "precision": "int8"}, "precision must be .* got 'int8'"),
     ]:
         with pytest.raises(ValueError, match=message):
