@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from common import CACHE, Run, parser
 from torch import nn
+from torch.utils.data import Dataset, Subset
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
@@ -95,6 +96,12 @@ def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
         plotting.animate(frames, out / name)
 
 
+def some(data: Dataset, size: int) -> Subset:
+    """About ``size`` sequences, evenly from the whole of ``data``."""
+    length = len(data)  # type: ignore[arg-type]
+    return Subset(data, range(0, length, max(1, length // size)))
+
+
 def main() -> None:
     """Train, evaluate, draw."""
     options = parser("sprites", "Sprites: who a character is, apart from how it moves.")
@@ -105,6 +112,9 @@ def main() -> None:
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
+    options.add_argument(
+        "--judged", type=int, metavar="N", help="sequences to judge (default: all)"
+    )
     options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
     args = options.parse_args()
     if args.data == "lpc" and args.root is None:
@@ -160,14 +170,12 @@ def main() -> None:
     run.say("the judge: a classifier of real sequences, trained once and kept")
     judge = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
     run.say("evaluation on test characters")
-    figures = metrics.evaluate_sprites(model, guide, judge, test, seed=args.seed)
-    some = torch.arange(0, len(train), max(1, len(train) // 1024))
-    figures["elbo"] = {
-        "train": pyro_dsae.evaluate_elbo(
-            model, guide, torch.utils.data.Subset(train, some.tolist())
-        )["elbo"]
-    }
-    scores = pyro_dsae.evaluate_elbo(model, guide, test)
+    figures = metrics.evaluate_sprites(
+        model, guide, judge, test, num_sequences=args.judged, seed=args.seed
+    )
+    seen, unseen = some(train, args.judged or 1024), some(test, args.judged or len(test))
+    scores = pyro_dsae.evaluate_elbo(model, guide, unseen)
+    figures["elbo"] = {"train": pyro_dsae.evaluate_elbo(model, guide, seen)["elbo"]}
     figures["elbo"] |= {"test": scores["elbo"]}
     figures["elbo"] |= {name: scores[name] for name in ("kl_f", "kl_z", "bits_per_dim")}
 
