@@ -5,12 +5,12 @@ import pyro
 from ._compat import check_torchvision
 from .checkpoints import History, load, save
 from .control import forecast, generate, infer, reconstruct, swap
-from .distributions import AutoregressiveNormal
-from .guides import Factorised, Full
+from .distributions import AutoregressiveNormal, ExchangeableNormal
+from .guides import Factorised, Full, Pairwise
 from .handlers import KLWeights, piecewise_linear
 from .inference import elbo_terms, evaluate_elbo, fit
 from .inference_data import to_arviz
-from .models import DSAE
+from .models import DSAE, Unordered
 
 check_torchvision()
 
@@ -21,10 +21,13 @@ __version__ = "0.1.0"
 __all__ = [
     "DSAE",
     "AutoregressiveNormal",
+    "ExchangeableNormal",
     "Factorised",
     "Full",
     "History",
     "KLWeights",
+    "Pairwise",
+    "Unordered",
     "elbo_terms",
     "evaluate_elbo",
     "fit",

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 FrameShape = tuple[int, ...]
+Channels = int | Sequence[int]
 _KERNEL, _STRIDE, _LEVELS = 4, 2, 4
 _SLOPE = 0.2  # of the leaky ReLU
 
@@ -60,40 +62,62 @@ def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
         )
 
 
-class ConvEncoder(nn.Module):
-    """Four convolutions of stride 2, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
+def _widths(channels: Channels) -> list[int]:
+    """Of the four levels, from the frame inwards: doubling from a number, or as they are given."""
+    if isinstance(channels, int):
+        return [channels * 2**i for i in range(_LEVELS)]
+    if len(channels) != _LEVELS:
+        raise ValueError(f"channels must be a number or {_LEVELS} of them, got {channels}")
+    return [*channels]
 
-    def __init__(self, frame_shape: FrameShape, features: int, channels: int = 32) -> None:
+
+class ConvMaps(nn.Module):
+    """Four convolutions of stride 2: ``(*, C, H, W)`` to feature maps ``(*, width, H/16, W/16)``.
+
+    :param channels: width of the first convolution, doubled at each of the others; or all four.
+    """
+
+    def __init__(self, frame_shape: FrameShape, channels: Channels = 32) -> None:
         super().__init__()
-        in_channels, height, width = check_frame_shape(frame_shape)
-        rows, columns = _halved(height, width)
-        widths = [in_channels, *(channels * 2**i for i in range(_LEVELS))]
+        in_channels, *sides = check_frame_shape(frame_shape)
+        widths = _widths(channels)
+        self.shape = (widths[-1], *_halved(*sides))
         layers: list[nn.Module] = []
-        for i in range(_LEVELS):
+        for i, width in enumerate(widths):
+            before = widths[i - 1] if i else in_channels
             layers += [
-                nn.Conv2d(widths[i], widths[i + 1], _KERNEL, _STRIDE, padding=1),
+                nn.Conv2d(before, width, _KERNEL, _STRIDE, padding=1),
                 nn.LeakyReLU(_SLOPE),
             ]
         self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
-        self.dense = nn.Linear(widths[-1] * rows * columns, features)
-        self.features = features
         self.apply(keep_variance)
 
     def forward(self, x: Tensor) -> Tensor:
         frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
-        return F.leaky_relu(self.dense(self.conv(frames).flatten(1)), _SLOPE).reshape(
-            *x.shape[:-3], -1
-        )
+        return self.conv(frames).reshape(*x.shape[:-3], *self.shape)
+
+
+class ConvEncoder(nn.Module):
+    """:class:`ConvMaps`, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
+
+    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+        super().__init__()
+        self.maps = ConvMaps(frame_shape, channels)
+        self.dense = nn.Linear(math.prod(self.maps.shape), features)
+        keep_variance(self.dense)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.dense(self.maps(x).flatten(-3)), _SLOPE)
 
 
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
 
-    def __init__(self, latent_dim: int, frame_shape: FrameShape, channels: int = 32) -> None:
+    def __init__(self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
-        widths = [*(channels * 2**i for i in reversed(range(_LEVELS))), out_channels]
+        widths = [*reversed(_widths(channels)), out_channels]
         self.base = (widths[0], *_halved(height, width))
         self.dense = nn.Linear(latent_dim, math.prod(self.base))
         layers: list[nn.Module] = []
@@ -126,12 +150,12 @@ class ModulatedDecoder(nn.Module):
         f_dim: int,
         z_dim: int,
         frame_shape: FrameShape,
-        channels: int = 32,
+        channels: Channels = 32,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
-        widths = [channels * 2**i for i in reversed(range(_LEVELS))]
+        widths = [*reversed(_widths(channels))]
         self.widths, self.split = widths, (f_dim, z_dim)
         self.base = (widths[0], *_halved(height, width))
         self.dense = nn.Linear(z_dim, math.prod(self.base))
@@ -163,7 +187,7 @@ class MLP(nn.Sequential):
         self.apply(keep_variance)
 
 
-def frame_encoder(frame_shape: FrameShape, features: int, channels: int = 32) -> nn.Module:
+def frame_encoder(frame_shape: FrameShape, features: int, channels: Channels = 32) -> nn.Module:
     """The default encoder: convolutional for ``(C, H, W)``, an MLP for ``(bins,)``."""
     shape = check_frame_shape(frame_shape)
     if len(shape) == 3:
@@ -172,7 +196,11 @@ def frame_encoder(frame_shape: FrameShape, features: int, channels: int = 32) ->
 
 
 def frame_decoder(
-    f_dim: int, z_dim: int, frame_shape: FrameShape, channels: int = 32, modulated: bool = False
+    f_dim: int,
+    z_dim: int,
+    frame_shape: FrameShape,
+    channels: Channels = 32,
+    modulated: bool = False,
 ) -> nn.Module:
     """The default decoder: for ``(C, H, W)`` deconvolutional, for ``(bins,)`` an MLP.
 
@@ -180,7 +208,8 @@ def frame_decoder(
     """
     shape = check_frame_shape(frame_shape)
     if len(shape) == 1:
-        return MLP(f_dim + z_dim, 8 * channels, 8 * channels, shape[0])
+        width = _widths(channels)[-1]
+        return MLP(f_dim + z_dim, width, width, shape[0])
     if modulated:
         return ModulatedDecoder(f_dim, z_dim, shape, channels)
     return ConvDecoder(f_dim + z_dim, shape, channels)
@@ -245,3 +274,57 @@ class SequenceSummary(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         _, (last, _) = self.lstm(h)
         return torch.cat([last[0], last[1], h.mean(dim=1)], dim=-1)
+
+
+class PairSummary(nn.Module):
+    r"""A set of frames in one vector, from what its pairs share: ``(N, T, *shape)`` to ``(N, hidden)``.
+
+    .. math:: g = \frac{1}{T (T - 1)} \sum_{i \ne j} \operatorname{ReLU}(W * [h_i; h_j] + b)
+
+    then a convolution and a dense layer (Helminger et al., AABI 2018, appendix). All ordered pairs of two
+    different frames count the same, so the order of the frames does not matter; one frame alone is
+    paired with itself. The convolution over a concatenated pair is a sum, :math:`W_1 * h_i + W_2 * h_j`,
+    so that only T frames are convolved: what grows with the square of T is an addition and a ReLU.
+
+    :param shape: of a frame's features, ``(channels, height, width)`` or ``(features,)``.
+    :param hidden: channels of the convolutions and units of the dense layer.
+    :param pairs_at_once: where there are more, pairs are taken in chunks of about as many, which the backward
+        pass computes again in place of keeping them.
+    """
+
+    def __init__(self, shape: Sequence[int], hidden: int, *, pairs_at_once: int = 256) -> None:
+        super().__init__()
+        channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
+        kernel = 3 if len(shape) == 3 else 1
+        self.pairs_at_once, self.features = pairs_at_once, hidden
+        self.halves = nn.Conv2d(channels, 2 * hidden, kernel, padding="same")  # W_1 over W_2
+        self.conv = nn.Conv2d(hidden, hidden, kernel, padding="same")
+        self.dense = nn.Linear(hidden * height * width, hidden)
+        self.apply(keep_variance)
+        with torch.no_grad():
+            self.halves.weight.div_(2**0.5)  # two of them are added
+
+    def forward(self, h: Tensor) -> Tensor:
+        n, steps = h.shape[:2]
+        maps = h if h.dim() == 5 else h[..., None, None]
+        halves = self.halves(maps.flatten(0, 1)).unflatten(0, (n, steps))
+        first, second = halves.chunk(2, dim=2)
+        itself = F.relu(first + second).sum(1, dtype=torch.float32)
+        if steps == 1:
+            g = itself
+        else:
+            rows = first.split(max(1, self.pairs_at_once // steps), dim=1)
+            parts = [
+                checkpoint(_sum_of_pairs, row, second, use_reentrant=False)
+                if len(rows) > 1
+                else _sum_of_pairs(row, second)
+                for row in rows
+            ]
+            g = (torch.stack(parts).sum(0) - itself) / (steps * (steps - 1))
+        g = F.relu(self.conv(g.to(h.dtype)))
+        return F.relu(self.dense(g.flatten(1)))
+
+
+def _sum_of_pairs(first: Tensor, second: Tensor) -> Tensor:
+    """Sum over i, j of ReLU(first_i + second_j): ``(N, A, ...)`` and ``(N, B, ...)`` to ``(N, ...)``."""
+    return F.relu(first.unsqueeze(2) + second.unsqueeze(1)).sum((1, 2), dtype=torch.float32)

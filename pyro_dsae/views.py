@@ -38,15 +38,26 @@ class Recolour(nn.Module):
 
 
 class FewFrames(nn.Module):
-    """``num_frames`` frames of each sequence, drawn without replacement and in random order."""
+    """A few frames of each sequence, drawn without replacement and in random order.
 
-    def __init__(self, num_frames: int) -> None:
+    :param num_frames: how many, or the least and the most: then the number is drawn too, one for all
+        sequences.
+    """
+
+    def __init__(self, num_frames: int | tuple[int, int]) -> None:
         super().__init__()
-        self.num_frames = num_frames
+        self.least, self.most = (
+            (num_frames, num_frames) if isinstance(num_frames, int) else num_frames
+        )
+        if not 1 <= self.least <= self.most:
+            raise ValueError(f"num_frames must be at least 1, and rise, got {num_frames}")
 
     def forward(self, x: Tensor) -> Tensor:
         n, steps = x.shape[:2]
-        order = torch.rand(n, steps, device=x.device).argsort(dim=1)[:, : self.num_frames]
+        few = self.most
+        if self.least < self.most:
+            few = int(torch.randint(self.least, self.most + 1, ()))
+        order = torch.rand(n, steps, device=x.device).argsort(dim=1)[:, :few]
         return x[torch.arange(n, device=x.device).unsqueeze(1), order]
 
 

@@ -29,13 +29,19 @@ def _seeded() -> None:
 def make_pair() -> Callable[..., Pair]:
     """A small model and guide, with the same weights at each call."""
 
-    def make(frame_shape=(3, 16, 16), guide=pyro_dsae.Factorised, seed=0, **kwargs) -> Pair:
+    def make(
+        frame_shape=(3, 16, 16),
+        guide=pyro_dsae.Factorised,
+        model=pyro_dsae.DSAE,
+        seed=0,
+        **kwargs,
+    ) -> Pair:
         pyro.set_rng_seed(seed)
         sizes = {**SIZES, **kwargs}
-        model = pyro_dsae.DSAE(frame_shape, **sizes)
+        made = model(frame_shape, **sizes)
         for name in ("likelihood", "modulated"):
             sizes.pop(name, None)
-        return model, guide(frame_shape, **sizes)
+        return made, guide(frame_shape, **sizes)
 
     return make
 

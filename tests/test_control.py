@@ -66,7 +66,7 @@ def test_forecast_starts_where_the_past_ends(make_pair, x):
         def forward(self, z, state=None):
             return z, torch.full_like(z, 1e-6), state
 
-    model.transition = Still()
+    model.prior = Still()
     for head in (guide.f_head, guide.z_head[-1]):  # narrow posteriors: draws are means
         torch.nn.init.constant_(head.dense.bias, -20.0)
         torch.nn.init.zeros_(head.dense.weight[head.dense.out_features // 2 :])

@@ -19,6 +19,12 @@ from pyro_dsae.nn import ModulatedDecoder
 FRAMES = [(3, 16, 16), (1, 32, 16), (20,)]
 
 
+def q_of(guide, x, f):
+    """q(z | f, x) at a given f."""
+    trace = poutine.trace(poutine.condition(guide, data={"f": f})).get_trace(x)
+    return trace.nodes["z"]["fn"].mean
+
+
 @pytest.mark.parametrize("frame_shape", FRAMES, ids=str)
 @pytest.mark.parametrize("guide_type", GUIDES)
 @pytest.mark.parametrize("model_type", MODELS)
@@ -39,9 +45,10 @@ def test_pairs_train_and_keep_the_contract(model_type, guide_type, frame_shape):
 
 
 @pytest.mark.parametrize("guide_type", GUIDES)
+@pytest.mark.parametrize("model_type", MODELS)
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "normal"])
-def test_every_parameter_has_a_gradient(make_pair, x, guide_type, likelihood):
-    model, guide = make_pair(guide=guide_type, likelihood=likelihood)
+def test_every_parameter_has_a_gradient(make_pair, x, guide_type, model_type, likelihood):
+    model, guide = make_pair(model=model_type, guide=guide_type, likelihood=likelihood)
     Trace_ELBO()(model, guide)(x).backward()
     for module in (model, guide):
         for name, parameter in module.named_parameters():
@@ -81,14 +88,98 @@ def test_z_of_the_factorised_guide_depends_on_its_own_frame_alone(make_pair, x):
 def test_z_of_the_full_guide_depends_on_f_and_on_all_frames(make_pair, x):
     _, guide = make_pair(guide=pyro_dsae.Full)
 
-    def z_mean(f, x):
-        trace = poutine.trace(poutine.condition(guide, data={"f": f})).get_trace(x)
-        return trace.nodes["z"]["fn"].mean
-
     f, other = torch.zeros(12, 5), x.clone()
     other[:, 3] = 0
-    assert not torch.allclose(z_mean(f, x), z_mean(f + 1, x))
-    assert not torch.allclose(z_mean(f, x)[:, 0], z_mean(f, other)[:, 0])
+    assert not torch.allclose(q_of(guide, x, f), q_of(guide, x, f + 1))
+    assert not torch.allclose(q_of(guide, x, f)[:, 0], q_of(guide, other, f)[:, 0])
+
+
+class TestPairwise:
+    def test_the_order_of_frames_does_not_matter_to_f(self, make_pair, x):
+        _, guide = make_pair(guide=pyro_dsae.Pairwise)
+        order = torch.tensor([2, 0, 3, 1])
+        latents, permuted = (pyro_dsae.infer(guide.eval(), each) for each in (x, x[:, order]))
+        torch.testing.assert_close(latents["f"], permuted["f"])
+        torch.testing.assert_close(latents["z"][:, order], permuted["z"])
+        assert not torch.allclose(latents["f"], latents["f"].roll(1, 0), atol=1e-3)
+
+    def test_z_depends_on_f_and_on_its_own_frame_alone(self, make_pair, x):
+        _, guide = make_pair(guide=pyro_dsae.Pairwise)
+        f, other = torch.zeros(12, 5), x.clone()
+        other[:, 3] = 0
+        assert not torch.allclose(q_of(guide, x, f), q_of(guide, x, f + 1))
+        before, after = q_of(guide, x, f), q_of(guide, other, f)
+        torch.testing.assert_close(before[:, :3], after[:, :3])
+        assert not torch.allclose(before[:, 3], after[:, 3])
+
+    def test_f_sees_a_few_random_frames_while_it_trains(self, x):
+        sizes = {**SIZES, "content_frames": (1, 3)}
+        guide = pyro_dsae.Pairwise((3, 16, 16), **sizes)
+        seen = []
+        guide.summary.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+        for _ in range(30):
+            guide(x)
+        assert set(seen) == {1, 2, 3}
+        seen.clear()
+        guide.eval()(x)
+        assert seen == [4]
+
+    def test_a_view_of_the_users_own_sees_the_drawn_frames(self, x):
+        view = views.ShuffleStrips(4)
+        guide = pyro_dsae.Pairwise((3, 16, 16), **SIZES, content_frames=2, content_view=view)
+        assert guide.content_view(x).shape == (12, 2, 3, 16, 16)
+
+    @pytest.mark.parametrize("maps", [True, False])
+    def test_an_encoder_of_the_users_own_gives_maps_or_vectors(self, maps):
+        tail = [] if maps else [nn.Flatten()]
+        encoder = nn.Sequential(nn.Conv2d(2, 7, 3, stride=2), *tail)
+
+        class Frames(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.net = encoder
+
+            def forward(self, x):
+                return self.net(x.reshape(-1, *x.shape[-3:])).unflatten(0, x.shape[:-3])
+
+        guide = pyro_dsae.Pairwise((2, 6, 6), **SIZES, encoder=Frames())
+        assert pyro_dsae.infer(guide, torch.rand(3, 4, 2, 6, 6))["z"].shape == (3, 4, 3)
+
+    def test_is_saved_with_its_own_options(self, make_pair, x, tmp_path):
+        model = pyro_dsae.Unordered((3, 16, 16), **SIZES, modulated=True)
+        guide = pyro_dsae.Pairwise((3, 16, 16), **SIZES, content_frames=2, pairs_at_once=5)
+        pyro_dsae.save(tmp_path, model, guide)
+        model_again, guide_again = pyro_dsae.load(tmp_path)
+        assert guide_again.summary.pairs_at_once == 5
+        before = pyro_dsae.reconstruct(model.eval(), guide.eval(), x)
+        torch.testing.assert_close(before, pyro_dsae.reconstruct(model_again, guide_again, x))
+
+
+class TestUnordered:
+    def test_frames_are_exchangeable_given_f(self, x):
+        model = pyro_dsae.Unordered((3, 16, 16), **SIZES)
+        data = {"f": torch.randn(12, 5), "z": torch.randn(12, 4, 3)}
+        order = torch.tensor([2, 0, 3, 1])
+
+        def log_joint(z, x):
+            conditioned = poutine.condition(model, data={**data, "z": z})
+            return poutine.trace(conditioned).get_trace(x).log_prob_sum()
+
+        straight, permuted = (log_joint(data["z"], x), log_joint(data["z"][:, order], x[:, order]))
+        torch.testing.assert_close(straight, permuted)
+        assert not torch.isclose(straight, log_joint(data["z"][:, order], x))
+
+    def test_the_dynamics_depend_on_the_content(self):
+        model = pyro_dsae.Unordered((3, 16, 16), **SIZES)
+        f = torch.randn(2, 5)
+        p_z = model.p_z(f, 7)
+        assert p_z.event_shape == (7, 3)
+        assert not torch.allclose(p_z.mean[0], p_z.mean[1])
+
+    def test_new_frames_of_a_known_thing(self, x):
+        model = pyro_dsae.Unordered((3, 16, 16), **SIZES)
+        guide = pyro_dsae.Pairwise((3, 16, 16), **SIZES)
+        assert pyro_dsae.forecast(model, guide, x, 3, num_futures=2).shape == (2, 12, 3, 3, 16, 16)
 
 
 def test_networks_of_the_users_own():
@@ -99,7 +190,7 @@ def test_networks_of_the_users_own():
     frame = (2, 6, 6)  # 16 does not divide it, and the networks below do not mind
     encoder = nn.Sequential(nn.Flatten(-3), nn.Linear(72, 16))
     decoder = nn.Sequential(nn.Linear(8, 72), nn.Unflatten(-1, frame))
-    model = pyro_dsae.DSAE(frame, **SIZES, decoder=decoder, transition=Transition())
+    model = pyro_dsae.DSAE(frame, **SIZES, decoder=decoder, prior=Transition())
     guide = pyro_dsae.Factorised(frame, **SIZES, encoder=encoder)
     assert Trace_ELBO()(model, guide)(torch.rand(3, 4, *frame)).isfinite()
 
@@ -139,6 +230,8 @@ def test_bad_frames_are_named():
         pyro_dsae.DSAE((3, 20, 32))
     with pytest.raises(ValueError, match=r"frame_shape must be .* got \(3, 4\)"):
         pyro_dsae.Factorised((3, 4))
+    with pytest.raises(ValueError, match=r"num_frames must be at least 1, and rise, got \(3, 2\)"):
+        pyro_dsae.Pairwise((3, 16, 16), content_frames=(3, 2))
     with pytest.raises(ValueError, match="likelihood must be one of bernoulli, .*, got 'poisson'"):
         pyro_dsae.DSAE((20,), likelihood="poisson")
     model, guide = pyro_dsae.DSAE((1, 16, 16)), pyro_dsae.Factorised((1, 16, 16))

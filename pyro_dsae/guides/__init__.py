@@ -2,5 +2,6 @@
 
 from .factorised import Factorised
 from .full import Full
+from .pairwise import Pairwise
 
-__all__ = ["Factorised", "Full"]
+__all__ = ["Factorised", "Full", "Pairwise"]

@@ -1,5 +1,6 @@
 """Generative models, one file each. Sites: ``"f"`` content, ``"z"`` dynamics, ``"x"`` the sequence."""
 
 from .dsae import DSAE
+from .unordered import Unordered
 
-__all__ = ["DSAE"]
+__all__ = ["DSAE", "Unordered"]

@@ -1,0 +1,103 @@
+r"""What the guides share: networks that map a sequence to the posterior of its latents.
+
+.. math:: q(f, z_{1:T} \mid x_{1:T}) = q(f \mid x_{1:T})\, q(z_{1:T} \mid f, x_{1:T})
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import pyro
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+
+from ..nn import (
+    Channels,
+    FrameShape,
+    GaussianHead,
+    PairSummary,
+    SequenceSummary,
+    check_frame_shape,
+    check_sequences,
+    frame_encoder,
+)
+from ..program import Program
+from ..views import View, encode_views
+
+
+class SequenceGuide(Program):
+    """Content f from a summary of all frames; a subclass gives q(z_1:T | f, x_1:T).
+
+    :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.
+    :param f_dim: size of f.
+    :param z_dim: size of z_t.
+    :param channels: width of the default encoder's first layer, doubled at each layer after it; or the
+        four widths, from the frame inwards.
+    :param hidden: units of every other network, and size of the frame features.
+    :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
+    :param content_encoder: an encoder for f alone, a module or True for the default; otherwise f and z
+        share ``encoder``.
+    :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
+    :param dynamics_view: what q(z | .) sees of x while it trains.
+    """
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, ...] = (3, 64, 64),
+        *,
+        f_dim: int = 256,
+        z_dim: int = 32,
+        channels: Channels = 32,
+        hidden: int = 256,
+        encoder: nn.Module | None = None,
+        content_encoder: nn.Module | bool = False,
+        content_view: View | None = None,
+        dynamics_view: View | None = None,
+    ) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
+        if content_encoder is True:
+            content_encoder = self.default_encoder(self.frame_shape, hidden, channels)
+        self.content_encoder = content_encoder or None
+        self.content_view, self.dynamics_view = content_view, dynamics_view
+        self.summary = self.make_summary(hidden)
+        self.f_head = GaussianHead(self.summary.features, f_dim)
+        self.make_dynamics(f_dim, z_dim, hidden)
+
+    def default_encoder(self, shape: FrameShape, hidden: int, channels: Channels) -> nn.Module:
+        """The encoder of each frame."""
+        return frame_encoder(shape, hidden, channels)
+
+    def make_summary(self, hidden: int) -> SequenceSummary | PairSummary:
+        """The network from the features of all frames to one vector."""
+        return SequenceSummary(hidden, hidden)
+
+    @abstractmethod
+    def make_dynamics(self, f_dim: int, z_dim: int, hidden: int) -> None:
+        """Set up the networks of :meth:`q_z`."""
+
+    @abstractmethod
+    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and scale of q(z_1:T | f, x_1:T), ``(N, T, z_dim)``, from features ``(N, T, ...)`` and f."""
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        batch_size: int | None = None,
+        num_frames: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Sample f, ``(N, f_dim)``, and z, ``(N, T, z_dim)``, given ``x``, ``(N, T, *frame)``."""
+        check_sequences(x, self.frame_shape)
+        h_f, h_z = encode_views(self, x)
+        with pyro.plate("sequences", x.shape[0], dim=-1):
+            f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
+            z = pyro.sample("z", dist.Normal(*self.q_z(h_z, f)).to_event(2))
+        return f, z
+
+
+def beside(h: Tensor, f: Tensor) -> Tensor:
+    """f at every frame: features ``(N, T, features)`` and f to ``(N, T, features + f_dim)``."""
+    return torch.cat([h, f.unsqueeze(-2).expand(*h.shape[:-1], -1)], dim=-1)

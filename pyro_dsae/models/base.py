@@ -1,0 +1,88 @@
+r"""What the models of content and dynamics share.
+
+.. math:: p(x_{1:T}, z_{1:T}, f) = p(f)\, p(z_{1:T} \mid f) \prod_{t=1}^T p(x_t \mid z_t, f)
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import pyro
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+
+from ..likelihoods import make_likelihood
+from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder
+from ..program import Program
+
+
+class SequenceModel(Program):
+    """Content f, fixed over the sequence, and dynamics z_1:T; a subclass gives p(z_1:T | f).
+
+    :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.
+    :param f_dim: size of f.
+    :param z_dim: size of z_t.
+    :param channels: width of the default decoder's last hidden layer, doubled at each layer before it; or
+        the four widths, from the frame inwards.
+    :param hidden: units of the network of p(z_1:T | f).
+    :param likelihood: ``bernoulli``, ``continuous_bernoulli``, ``normal``, or a module that maps the
+        decoder's output to a distribution.
+    :param modulated: let f scale and shift the channels of the default decoder,
+        :class:`~pyro_dsae.nn.ModulatedDecoder`, in place of entering it beside z_t.
+    :param decoder: a module ``(*, f_dim + z_dim) -> (*, *frame_shape)`` in place of the default.
+    :param prior: the network of p(z_1:T | f), in place of the default; each model says what it maps.
+    """
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, ...] = (3, 64, 64),
+        *,
+        f_dim: int = 256,
+        z_dim: int = 32,
+        channels: Channels = 32,
+        hidden: int = 256,
+        likelihood: str | nn.Module = "bernoulli",
+        modulated: bool = False,
+        decoder: nn.Module | None = None,
+        prior: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        self.f_dim, self.z_dim = f_dim, z_dim
+        self.decoder = decoder or frame_decoder(f_dim, z_dim, self.frame_shape, channels, modulated)
+        self.prior = prior or self.default_prior(f_dim, z_dim, hidden)
+        self.likelihood = make_likelihood(likelihood)
+        self.register_buffer("prior_scale", torch.ones(f_dim), persistent=False)
+
+    @abstractmethod
+    def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:
+        """The network of p(z_1:T | f)."""
+
+    @abstractmethod
+    def p_z(self, f: Tensor, num_frames: int) -> dist.TorchDistribution:
+        """p(z_1:T | f) for f ``(N, f_dim)``: one distribution of event shape ``(T, z_dim)``."""
+
+    def forward(
+        self,
+        x: Tensor | None = None,
+        *,
+        batch_size: int | None = None,
+        num_frames: int | None = None,
+    ) -> Tensor:
+        """Observe ``x``, ``(N, T, *frame)``, or generate; returns the mean frames, of that shape.
+
+        :param batch_size: N, when there is no ``x`` (default 1).
+        :param num_frames: T, when there is no ``x`` (default 8).
+        """
+        if x is not None:
+            check_sequences(x, self.frame_shape)
+            batch_size, num_frames = x.shape[:2]
+        with pyro.plate("sequences", batch_size or 1, dim=-1):
+            p_f = dist.Normal(torch.zeros_like(self.prior_scale), self.prior_scale)
+            f = pyro.sample("f", p_f.to_event(1))
+            z = pyro.sample("z", self.p_z(f, num_frames or 8))
+            latent = torch.cat([f.unsqueeze(-2).expand(*z.shape[:-1], -1), z], dim=-1)
+            p_x = self.likelihood(self.decoder(latent))
+            pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
+        return p_x.mean

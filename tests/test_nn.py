@@ -1,0 +1,84 @@
+"""The networks that no other test looks into."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from pyro_dsae.nn import ConvDecoder, ConvEncoder, ConvMaps, PairSummary
+
+
+def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
+    """The same convolution over every concatenated pair, as the paper describes it."""
+    weight, bias = summary.halves.weight, summary.halves.bias
+    joint = torch.cat(weight.chunk(2), dim=1)  # (hidden, 2 channels, kernel, kernel)
+    joint_bias = sum(bias.chunk(2))
+    steps = h.shape[1]
+    pairs = [(i, j) for i in range(steps) for j in range(steps) if i != j or steps == 1]
+    maps = [
+        F.relu(F.conv2d(torch.cat([h[:, i], h[:, j]], dim=1), joint, joint_bias, padding="same"))
+        for i, j in pairs
+    ]
+    pooled = torch.stack(maps).mean(0)
+    return F.relu(summary.dense(F.relu(summary.conv(pooled)).flatten(1)))
+
+
+class TestPairSummary:
+    @pytest.mark.parametrize("steps", [1, 2, 5])
+    def test_is_the_convolution_over_concatenated_pairs(self, steps):
+        summary = PairSummary((3, 4, 2), 8)
+        h = torch.randn(2, steps, 3, 4, 2)
+        torch.testing.assert_close(summary(h), by_hand(summary, h), rtol=1e-4, atol=1e-5)
+
+    def test_vectors_are_maps_of_one_place(self):
+        summary = PairSummary((6,), 8)
+        h = torch.randn(2, 4, 6)
+        torch.testing.assert_close(
+            summary(h), by_hand(summary, h[..., None, None]), rtol=1e-4, atol=1e-5
+        )
+
+    def test_the_order_of_frames_does_not_matter_and_the_frames_do(self):
+        summary = PairSummary((3, 2, 2), 16)
+        h = torch.randn(2, 7, 3, 2, 2)
+        torch.testing.assert_close(summary(h), summary(h[:, torch.randperm(7)]))
+        assert not torch.allclose(summary(h), summary(h[:, :6]), atol=1e-3)
+
+    def test_chunks_change_neither_value_nor_gradient(self):
+        h = torch.randn(2, 6, 3, 2, 2)
+        found = []
+        for pairs_at_once in (1, 13, 36):
+            torch.manual_seed(0)
+            summary = PairSummary((3, 2, 2), 8, pairs_at_once=pairs_at_once)
+            leaf = h.clone().requires_grad_()
+            out = summary(leaf)
+            out.square().sum().backward()
+            found.append((out, leaf.grad, summary.halves.weight.grad))
+        for other in found[1:]:
+            torch.testing.assert_close(other, found[0], rtol=1e-4, atol=1e-5)
+
+    def test_chunks_bound_what_the_backward_pass_keeps(self):
+        def kept(pairs_at_once: int) -> int:
+            sizes = []
+
+            def pack(tensor):
+                sizes.append(tensor.untyped_storage().nbytes())
+                return tensor
+
+            summary = PairSummary((4, 2, 2), 8, pairs_at_once=pairs_at_once)
+            h = torch.randn(1, 32, 4, 2, 2, requires_grad=True)
+            with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                summary(h)
+            return max(sizes)
+
+        assert kept(64) < kept(32 * 32) / 4
+
+
+def test_all_widths_can_be_given():
+    maps = ConvMaps((3, 32, 16), (4, 6, 8, 10))
+    assert [layer.out_channels for layer in maps.conv[::2]] == [4, 6, 8, 10]
+    assert maps(torch.rand(2, 5, 3, 32, 16)).shape == (2, 5, *maps.shape) == (2, 5, 10, 2, 1)
+    decoder = ConvDecoder(3, (3, 32, 16), (4, 6, 8, 10))
+    assert [layer.in_channels for layer in decoder.deconv[1::2]] == [10, 8, 6, 4]
+    with pytest.raises(ValueError, match="channels must be a number or 4 of them, got"):
+        ConvEncoder((3, 32, 16), 8, (4, 6, 8))
