@@ -110,6 +110,35 @@ class ConvEncoder(nn.Module):
         return F.leaky_relu(self.dense(self.maps(x).flatten(-3)), _SLOPE)
 
 
+class PooledEncoder(nn.Module):
+    """What is in a frame, wherever it stands: ``(*, C, H, W)`` to ``(*, features)``.
+
+    Convolutions of stride 2 down to maps of about 8 x 8, two more of stride 1, and of each map its highest
+    value: moving what is seen leaves the features nearly the same. A content encoder for things that
+    move about.
+    """
+
+    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+        super().__init__()
+        in_channels, *sides = check_frame_shape(frame_shape)
+        halvings = max(1, round(math.log2(min(sides) / 8)))
+        widths = _widths(channels)
+        widths = [*[widths[0]] * (halvings - 2), *widths]
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            before = widths[i - 1] if i else in_channels
+            kernel, stride = (_KERNEL, _STRIDE) if i < halvings else (3, 1)
+            layers += [nn.Conv2d(before, width, kernel, stride, padding=1), nn.LeakyReLU(_SLOPE)]
+        self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.dense = nn.Linear(widths[-1], features)
+        self.apply(keep_variance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        pooled = self.conv(frames).amax((-2, -1)).reshape(*x.shape[:-3], -1)
+        return F.leaky_relu(self.dense(pooled), _SLOPE)
+
+
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
 

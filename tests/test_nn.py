@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pyro_dsae.nn import ConvDecoder, ConvEncoder, ConvMaps, PairSummary
+from pyro_dsae.nn import ConvDecoder, ConvEncoder, ConvMaps, PairSummary, PooledEncoder
 
 
 def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
@@ -82,3 +82,22 @@ def test_all_widths_can_be_given():
     assert [layer.in_channels for layer in decoder.deconv[1::2]] == [10, 8, 6, 4]
     with pytest.raises(ValueError, match="channels must be a number or 4 of them, got"):
         ConvEncoder((3, 32, 16), 8, (4, 6, 8))
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_pooled_features_do_not_say_where(side):
+    encoder = PooledEncoder((1, side, side), 12, 4)
+    thing = torch.rand(side // 8, side // 8)
+
+    def at(row: int, column: int) -> torch.Tensor:
+        x = torch.zeros(1, 1, side, side)
+        x[0, 0, row : row + side // 8, column : column + side // 8] = thing
+        return encoder(x)
+
+    # A step of the coarsest map, well inside the frame: exactly the same features.
+    step = 2 ** (side.bit_length() - 4)
+    row = 3 * side // 8
+    torch.testing.assert_close(at(row, row), at(row + step, row))
+    other = torch.rand(2, 3, 1, side, side)
+    assert encoder(other).shape == (2, 3, 12)
+    assert not torch.allclose(encoder(other)[0, 0], encoder(other)[0, 1])

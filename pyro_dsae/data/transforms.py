@@ -1,0 +1,24 @@
+"""What may be done to a sequence when it is read."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class RandomFrames:
+    """Some frames of a sequence, drawn without replacement and in random order.
+
+    A model of exchangeable frames holds for any subset of them, so it may train on few of many.
+    """
+
+    def __init__(self, num_frames: int) -> None:
+        if num_frames < 1:
+            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+        self.num_frames = num_frames
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``(T, *frame)`` to ``(num_frames, *frame)``; ValueError if T is smaller."""
+        if len(x) < self.num_frames:
+            raise ValueError(f"x must have at least {self.num_frames} frames, got {len(x)}")
+        return x[torch.randperm(len(x))[: self.num_frames]]
