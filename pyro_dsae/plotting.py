@@ -1,4 +1,4 @@
-"""Pictures: contact sheets, animations, the matrix of swaps, trajectories, the loss.
+"""Pictures: contact sheets, animations, swaps, maps and timelines of z, trajectories, the loss.
 
 Frames are float in [0, 1], grey ``(1, H, W)`` or colour ``(3, H, W)``; small ones are enlarged by a
 whole factor, without smoothing. Every function writes a file and returns its path, and draws on
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib import colormaps
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import ConnectionPatch, Patch
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.utils import make_grid
@@ -150,6 +152,91 @@ def _swap_image(content: Tensor, dynamics: Tensor, swapped: Tensor, scale: int) 
     draw.text((left.width - draw.textlength("motion"), top.height // 4), "motion", "black")
     draw.text((_GAP, 2 * top.height // 3), "content", "black")
     return image
+
+
+def latent_map(
+    grids: Tensor, path: str | Path, *, columns: int | None = None, scale: int | None = None
+) -> Path:
+    """What each f shows over a grid of a 2-dimensional z, PNG: one block an f, blocks side by side.
+
+    :param grids: ``(F, rows, columns, C, H, W)``, decoded from
+        :func:`~pyro_dsae.metrics.latent_grid`, unflattened.
+    :param columns: blocks in a row (default: about as many as there are rows).
+    """
+    _check("grids", grids, "F, rows, columns, channels, height, width")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    columns = min(len(grids), columns or int(np.ceil(np.sqrt(len(grids)))))
+    factor = _scale(grids, scale)
+    blocks = [_tile(frames.flatten(0, 1), grids.shape[2], factor) for frames in grids]
+    width, height = (side + 4 * _GAP for side in blocks[0].size)
+    rows = -(-len(blocks) // columns)
+    size = (columns * width - 4 * _GAP, rows * height - 4 * _GAP)
+    image = Image.new("RGB", size, "white")
+    for i, block in enumerate(blocks):
+        image.paste(block, (i % columns * width, i // columns * height))
+    path = _prepared(path, ".png")
+    image.save(path)
+    return path
+
+
+def timeline(z: Tensor, frames: Tensor, path: str | Path, *, extremes: int = 3) -> Path:
+    """Coordinates of z over a sequence, PNG, with the frames in which each is highest and lowest.
+
+    :param z: ``(T,)``, or ``(T, k)``: k coordinates, one below the other.
+    :param frames: ``(T, C, H, W)``.
+    :param extremes: frames shown above the curve, the highest, and below it, the lowest.
+    """
+    _check("frames", frames, "time, channels, height, width")
+    steps = len(frames)
+    if z.dim() not in (1, 2) or len(z) != steps or 0 in z.shape:
+        raise ValueError(f"z must be ({steps},) or ({steps}, k), got {tuple(z.shape)}")
+    if not 1 <= extremes <= steps // 2:
+        raise ValueError(f"extremes must be 1 to {steps // 2} of {steps} frames, got {extremes}")
+    curves = z.detach().cpu().float().reshape(steps, -1).T.numpy()
+    pictures = frames.detach().cpu().float().clamp(0, 1).expand(-1, 3, -1, -1)
+    figure = Figure(figsize=(7, 4 * len(curves)), layout="constrained")
+    panels = figure.subfigures(len(curves), squeeze=False)[:, 0]
+    for i, (panel, curve) in enumerate(zip(panels, curves, strict=True)):
+        label = "z" if len(curves) == 1 else f"$z_{{{i + 1}}}$"
+        _timeline_panel(panel, curve, pictures.permute(0, 2, 3, 1).numpy(), extremes, label)
+    path = _prepared(path, ".png")
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _timeline_panel(
+    panel: SubFigure, curve: np.ndarray, pictures: np.ndarray, extremes: int, label: str
+) -> None:
+    layout = panel.add_gridspec(3, extremes, height_ratios=(1, 1.6, 1))
+    axes = panel.add_subplot(layout[1, :])
+    frame = np.arange(1, len(curve) + 1)
+    axes.plot(frame, curve, color="0.6", lw=1)
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    order = curve.argsort(kind="stable")
+    for row, colour, chosen in ((0, "C3", order[-extremes:]), (2, "C0", order[:extremes])):
+        times = np.sort(chosen)
+        axes.plot(frame[times], curve[times], "o", color=colour, ms=5)
+        for column, t in enumerate(times):
+            cell = panel.add_subplot(layout[row, column])
+            _timeline_frame(cell, pictures[t], colour)
+            write = cell.set_title if row == 0 else cell.set_xlabel
+            write(f"frame {t + 1}", fontsize="small")
+            edge = (0.5, 0.0 if row == 0 else 1.0)
+            line = ConnectionPatch(
+                edge, (frame[t], curve[t]), cell.transAxes, axes.transData, color=colour, lw=0.6
+            )
+            line.set_in_layout(False)
+            panel.add_artist(line)
+
+
+def _timeline_frame(axes: Axes, picture: np.ndarray, colour: str) -> None:
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color(colour)
 
 
 def trajectory_figure(

@@ -80,6 +80,44 @@ def test_swap_figure(tmp_path):
         assert film.size == image.shape[1::-1]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_latent_map_puts_blocks_side_by_side(tmp_path, channels):
+    grids = sequences(5, 2, 4, channels, 16, 16)
+    image = pixels(plotting.latent_map(grids, tmp_path / "new" / "map", scale=1))
+    width, height, gap = 4 * 18 + 2, 2 * 18 + 2, 8
+    assert image.shape == (2 * height + gap, 3 * width + 2 * gap, 3)
+    block = image[height + gap :, width + gap :][:height, :width]  # the fifth
+    cell = block[2 + 18 :, 2 + 3 * 18 :][:16, :16]
+    expected = (255 * grids[4, 1, 3]).round().expand(3, -1, -1).permute(1, 2, 0).numpy()
+    assert np.array_equal(cell, expected)
+    assert (image[:, width : width + gap] == 255).all()
+    assert (image[height + gap :, 2 * (width + gap) :] == 255).all()
+    row = pixels(plotting.latent_map(grids, tmp_path / "row", scale=1, columns=9))
+    assert row.shape == (height, 5 * width + 4 * gap, 3)
+    assert np.array_equal(row[:, :width], image[:height, :width])
+
+
+def test_timeline_shows_the_extremes(tmp_path):
+    red, green, blue = torch.eye(3).view(3, 3, 1, 1).expand(-1, -1, 8, 8)
+    z = torch.tensor([0.0, 3.0, -2.0, 0.5, 4.0, -3.0, 0.2, 0.1])
+    frames = torch.stack([red if v > 2 else blue if v < -1 else green for v in z])
+
+    def areas(path):
+        image = pixels(path).reshape(-1, 3)
+        return [int((image == colour).all(1).sum()) for colour in 255 * np.eye(3)]
+
+    path = plotting.timeline(z, frames, tmp_path / "one", extremes=2)
+    assert Image.open(path).size == (840, 480)
+    shown = areas(path)
+    assert shown[0] > 10_000 and shown[2] > 10_000 and shown[1] == 0
+    assert areas(plotting.timeline(z, frames, tmp_path / "more", extremes=3))[1] > 10_000
+    both = plotting.timeline(torch.stack([z, -z], 1), frames, tmp_path / "two", extremes=2)
+    assert Image.open(both).size == (840, 960)
+    assert areas(both)[0] > 1.7 * shown[0]
+    grey = plotting.timeline(z, frames[:, :1], tmp_path / "grey", extremes=2)
+    assert Image.open(grey).size == (840, 480)
+
+
 def test_curves(tmp_path):
     p = torch.softmax(sequences(20, 8, 6), -1)
     p9 = torch.softmax(sequences(20, 11, 9), -1)
@@ -103,6 +141,8 @@ def test_pictures_are_the_same_each_time_and_pyplot_is_left_alone(tmp_path):
     for make in (
         lambda name: plotting.grid(x, tmp_path / name),
         lambda name: plotting.animate(x, tmp_path / name),
+        lambda name: plotting.latent_map(x[None], tmp_path / name),
+        lambda name: plotting.timeline(torch.arange(3.0), x[0], tmp_path / name, extremes=1),
         lambda name: plotting.loss_curve([3.0, 2.0, 1.0], tmp_path / name),
     ):
         assert make("a").read_bytes() == make("b").read_bytes()
@@ -121,3 +161,11 @@ def test_says_what_is_wrong_with_its_input(tmp_path):
         plotting.swap_figure(x, x, x, tmp_path / "a")
     with pytest.raises(ValueError, match="losses must hold at least one step"):
         plotting.loss_curve([], tmp_path / "a")
+    with pytest.raises(ValueError, match=r"grids must be \(F, rows, columns, .*got \(2, 4, 3, 16"):
+        plotting.latent_map(x, tmp_path / "a")
+    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+        plotting.latent_map(x[None], tmp_path / "a", columns=0)
+    with pytest.raises(ValueError, match=r"z must be \(4,\) or \(4, k\), got \(5,\)"):
+        plotting.timeline(torch.zeros(5), x[0], tmp_path / "a")
+    with pytest.raises(ValueError, match="extremes must be 1 to 2 of 4 frames, got 3"):
+        plotting.timeline(torch.zeros(4), x[0], tmp_path / "a")

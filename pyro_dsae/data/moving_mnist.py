@@ -95,8 +95,7 @@ def _digits(root: Path, split: str) -> tuple[Tensor, Tensor, str]:
 class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
     """Sequences of moving digits, any number of them: drawn when they are read.
 
-    Digits are 28/64 of the frame, as published, and several are combined by their maximum. Where ``root``
-    has MNIST's test digits only, its last 1,000 are for testing and the others for training.
+    Several digits are combined by their maximum. Where ``root`` has MNIST's test digits only, its last 1,000 are for testing and the others for training.
 
     Args:
         root: folder of MNIST's IDX files, packed or not, or one in torchvision's layout.
@@ -105,6 +104,7 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         num_sequences: N.
         num_frames: T.
         size: height and width of a frame in pixels.
+        digit_size: height and width of a digit (default: 28/64 of the frame, as published).
         seed: of digits, places and directions.
         download: fetch MNIST into ``root`` through torchvision.
         transform: called on each float tensor ``(T, 1, size, size)``.
@@ -128,6 +128,7 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         num_sequences: int = 10_000,
         num_frames: int = 20,
         size: int = FRAME,
+        digit_size: int | None = None,
         seed: int = 0,
         download: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
@@ -142,15 +143,17 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         for name, number in numbers.items():
             if number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
-        if size < 8:
-            raise ValueError(f"size must be at least 8 pixels, got {size}")
+        side = round(size * DIGIT / FRAME) if digit_size is None else digit_size
+        if not 4 <= side < size:
+            raise ValueError(
+                f"digits must be of 4 pixels at least and smaller than frames, got {side} in {size}"
+            )
         if download:
             datasets.MNIST(str(root), download=True)
         if not Path(root).is_dir():
             raise FileNotFoundError(f"root is not a folder: {root} (download=True makes it)")
         images, self.digit_labels, self.source = _digits(Path(root), split)
         self.split, self.size, self.transform = split, size, transform
-        side = round(size * DIGIT / FRAME)
         if side != DIGIT:
             images = functional.interpolate(
                 images.unsqueeze(1).float(), size=(side, side), mode="bilinear", antialias=True

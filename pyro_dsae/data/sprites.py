@@ -15,7 +15,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +30,6 @@ from torch.nn import functional
 
 from .characters import (
     ACTION_TYPES,
-    ACTIONS,
     DIRECTIONS,
     NUM_FRAMES,
     NUM_VALUES,
@@ -54,6 +53,13 @@ CELLS = {
     "spellcard": (0, 1, 2, 3, 4, 5, 4, 6),
     "slash": (0, 1, 2, 3, 4, 5, 4, 0),
 }
+SEQUENCES = tuple(
+    FIRST_CELL[kind][direction] + step
+    for kind in ACTION_TYPES
+    for direction in DIRECTIONS
+    for step in CELLS[kind]
+)
+"""The cells of the nine sequences, one after another."""
 
 _COMMIT = "3ce4048c5227802bd8f1888e293fd3afdba91c0c"
 URL = f"https://github.com/YingzhenLi/Sprites/archive/{_COMMIT}.zip"
@@ -78,8 +84,8 @@ def _digest(files: dict[str, bytes]) -> str:
     return hashlib.sha256(b"".join(files[name] for name in SHEETS)).hexdigest()
 
 
-def _poses(path: Path, data: bytes) -> Array:
-    """The cells of a sheet that make the nine sequences: RGBA (72, 4, 64, 64), 0 to 255."""
+def _poses(path: Path, data: bytes, index: Sequence[int] = SEQUENCES) -> Array:
+    """The cells ``index`` of a sheet: RGBA (n, 4, 64, 64), 0 to 255."""
     expected = (COLUMNS * CELL, ROWS * CELL)
     try:
         with Image.open(BytesIO(data)) as image:
@@ -91,10 +97,7 @@ def _poses(path: Path, data: bytes) -> Array:
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{path} must be a whole PNG, got {len(data)} bytes: {error}") from error
     cells = sheet.reshape(ROWS, CELL, COLUMNS, CELL, 4).transpose(0, 2, 4, 1, 3)
-    first = [FIRST_CELL[kind][direction] for kind in ACTION_TYPES for direction in DIRECTIONS]
-    steps = np.repeat([CELLS[kind] for kind in ACTION_TYPES], len(DIRECTIONS), 0)
-    index = (np.array(first)[:, None] + steps).ravel()
-    return cells.reshape(-1, 4, CELL, CELL)[index].astype(np.float32)
+    return cells.reshape(-1, 4, CELL, CELL)[np.array(index)].astype(np.float32)
 
 
 def _resize(frames: Array, size: int) -> Array:
@@ -107,9 +110,11 @@ def _resize(frames: Array, size: int) -> Array:
     return functional.interpolate(x, size=(size, size), mode="bilinear", antialias=True).numpy()
 
 
-def _compose(characters: Tensor, root: Path, files: dict[str, bytes], size: int) -> Iterator[Bytes]:
-    """Characters (n, 4) one by one: uint8 (72, 3, size, size), rounded once, at the end."""
-    poses = {name: _poses(root / name, data) for name, data in files.items()}
+def _compose(
+    characters: Tensor, root: Path, files: dict[str, bytes], size: int, index: Sequence[int]
+) -> Iterator[Bytes]:
+    """Characters (n, 4) one by one: uint8 (cells, 3, size, size), rounded once, at the end."""
+    poses = {name: _poses(root / name, data, index) for name, data in files.items()}
     keep = {name: 1 - rgba[:, 3:] / 255 for name, rgba in poses.items()}
     colour = {name: rgba[:, :3] * (rgba[:, 3:] / 255) for name, rgba in poses.items()}
     del poses
@@ -220,6 +225,38 @@ def _download(root: Path) -> None:
             shutil.copyfile(file, target)
 
 
+def composed(
+    root: str | os.PathLike[str],
+    characters: Tensor,
+    index: Sequence[int],
+    name: str,
+    *,
+    size: int,
+    download: bool,
+    cache_dir: str | os.PathLike[str] | None,
+) -> Tensor:
+    """Frames of all characters (n, 4) in the cells ``index``: uint8 (n, cells, 3, size, size).
+
+    From the cache file ``name``, or composed and kept there; memory-mapped.
+    """
+    if size < 1:
+        raise ValueError(f"size must be a positive number of pixels, got {size}")
+    root = Path(root)
+    if download and not _intact(root):
+        _download(root)
+    files = _read(root)
+    folder = _cache_dir(root) if cache_dir is None else Path(cache_dir)
+    path = folder / f"{name}-{_digest(files)[:16]}.npy"
+    shape = (len(characters), len(index), 3, size, size)
+    frames = _cached(path, shape)
+    if frames is None:
+        with _one_thread():
+            _write(path, shape, _compose(characters, root, files, size, index))
+        frames = _cached(path, shape)
+        assert frames is not None
+    return frames
+
+
 class Sprites(Characters):
     """LPC characters in nine actions, from a folder of layers of sprite sheets.
 
@@ -255,19 +292,15 @@ class Sprites(Characters):
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         characters = split_characters(split, seed)
-        if size < 1:
-            raise ValueError(f"size must be a positive number of pixels, got {size}")
         self.root = Path(root)
-        if download and not _intact(self.root):
-            _download(self.root)
-        files = _read(self.root)
-        folder = _cache_dir(self.root) if cache_dir is None else Path(cache_dir)
-        path = folder / f"sprites-{split}-{size}-{seed}-{_digest(files)[:16]}.npy"
-        shape = (len(characters) * len(ACTIONS), NUM_FRAMES, 3, size, size)
-        frames = _cached(path, shape)
-        if frames is None:
-            with _one_thread():
-                _write(path, shape, _compose(characters, self.root, files, size))
-            frames = _cached(path, shape)
-            assert frames is not None
+        frames = composed(
+            root,
+            characters,
+            SEQUENCES,
+            f"sprites-{split}-{size}-{seed}",
+            size=size,
+            download=download,
+            cache_dir=cache_dir,
+        )
+        frames = frames.view(-1, NUM_FRAMES, *frames.shape[2:])
         super().__init__(frames, characters, split=split, transform=transform)

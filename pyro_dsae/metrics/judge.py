@@ -13,18 +13,16 @@ if it recognises real test sequences.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import trange
+
+from ._cache import load_or_train
 
 ATTRIBUTES = ("skin", "trousers", "tops", "hair")
 HEADS = {"skin": 6, "trousers": 6, "tops": 6, "hair": 6, "action": 9}
@@ -41,7 +39,7 @@ class LabelledSequences(Protocol):
     frames: Tensor
     """uint8 ``(N, T, C, H, W)``."""
     labels: dict[str, Tensor]
-    """Long ``(N,)`` of skin, trousers, tops, hair, and action = 3 action_type + direction."""
+    """Long ``(N,)`` of skin, trousers, tops, hair, and action = 3 action_type + direction, or of some."""
 
 
 class Judge(nn.Module):
@@ -49,13 +47,22 @@ class Judge(nn.Module):
 
     :param frame_shape: ``(channels, height, width)``.
     :param channels: width of the first convolution.
+    :param heads: what it names, some of :data:`HEADS`: frames in no order have no action.
     """
 
     accuracy: dict[str, float]
     """By head, on real test sequences; empty until :func:`train_judge` has measured it."""
 
-    def __init__(self, frame_shape: tuple[int, ...] = (3, 32, 32), *, channels: int = 16) -> None:
+    def __init__(
+        self,
+        frame_shape: tuple[int, ...] = (3, 32, 32),
+        *,
+        channels: int = 16,
+        heads: Sequence[str] = tuple(HEADS),
+    ) -> None:
         super().__init__()
+        if not heads or not set(heads) <= set(HEADS):
+            raise ValueError(f"heads must be some of {', '.join(HEADS)}, got {tuple(heads)}")
         self.frame_shape, self.accuracy = tuple(frame_shape), {}
         width, *sides = self.frame_shape
         layers: list[nn.Module] = []
@@ -65,18 +72,26 @@ class Judge(nn.Module):
             width, channels = channels, min(2 * channels, 128)
         dense = nn.Linear(width * sides[0] * sides[1], 128)
         self.frame_net = nn.Sequential(*layers, nn.Flatten(), dense, nn.ReLU())
-        self.time_net = nn.Sequential(
-            nn.Conv1d(128, 96, 3, padding=1), nn.ReLU(), nn.Conv1d(96, 96, 3, padding=1), nn.ReLU()
-        )
+        if "action" in heads:
+            self.time_net = nn.Sequential(
+                nn.Conv1d(128, 96, 3, padding=1),
+                nn.ReLU(),
+                nn.Conv1d(96, 96, 3, padding=1),
+                nn.ReLU(),
+            )
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(128 if name in ATTRIBUTES else 96, n) for name, n in HEADS.items()}
+            {
+                name: nn.Linear(128 if name in ATTRIBUTES else 96, classes)
+                for name, classes in HEADS.items()
+                if name in heads
+            }
         )
         self.to(memory_format=torch.channels_last)
 
     @property
     def unreliable(self) -> list[str]:
         """Heads that do not reach :data:`RELIABLE`."""
-        return [name for name in HEADS if self.accuracy.get(name, 0.0) <= RELIABLE]
+        return [name for name in self.heads if self.accuracy.get(name, 0.0) <= RELIABLE]
 
     def logits(self, x: Tensor) -> dict[str, Tensor]:
         """Unnormalised log-probabilities of frames, ``(N, T, classes)`` by head."""
@@ -85,8 +100,10 @@ class Judge(nn.Module):
             raise ValueError(f"x must be (batch, time, {expected}), got {tuple(x.shape)}")
         frames = x.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         h = self.frame_net(frames).unflatten(0, x.shape[:2])
-        g = self.time_net(h.transpose(1, 2)).transpose(1, 2)
-        return {name: head(h if name in ATTRIBUTES else g) for name, head in self.heads.items()}
+        features = dict.fromkeys(ATTRIBUTES, h)
+        if "action" in self.heads:
+            features["action"] = self.time_net(h.transpose(1, 2)).transpose(1, 2)
+        return {name: head(features[name]) for name, head in self.heads.items()}
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Log-probabilities, ``(N, classes)`` by head, of ``x`` ``(N, T, C, H, W)`` in [0, 1]."""
@@ -100,18 +117,34 @@ class Judge(nn.Module):
         return {name: logits.log_softmax(-1) for name, logits in self.logits(x).items()}
 
 
-def check_labelled(dataset: LabelledSequences) -> None:
-    """ValueError unless the data set has frames, and labels of every head within its classes."""
+def heads_of(labels: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The heads for which there are labels; ValueError if for none."""
+    heads = tuple(name for name in HEADS if name in labels)
+    if not heads:
+        raise ValueError(
+            f"labels must have at least one of {', '.join(HEADS)}, got {', '.join(labels) or 'none'}"
+        )
+    return heads
+
+
+def check_heads(judge: Judge, heads: Sequence[str]) -> None:
+    """ValueError unless the judge has these heads."""
+    if not set(heads) <= set(judge.heads):
+        raise ValueError(f"judge must have heads {', '.join(heads)}, got {', '.join(judge.heads)}")
+
+
+def check_labelled(dataset: LabelledSequences, heads: Sequence[str] = tuple(HEADS)) -> None:
+    """ValueError unless the data set has frames, and labels of these heads within their classes."""
     frames, labels = dataset.frames, dataset.labels
     if frames.dtype != torch.uint8 or frames.dim() != 5 or not len(frames):
         raise ValueError(
             "frames must be uint8 (sequences, time, channels, height, width), "
             f"got {frames.dtype} {tuple(frames.shape)}"
         )
-    for name, classes in HEADS.items():
+    for name in heads:
         if name not in labels:
-            raise ValueError(f"labels must have {', '.join(HEADS)}, got {', '.join(labels)}")
-        values = labels[name]
+            raise ValueError(f"labels must have {', '.join(heads)}, got {', '.join(labels)}")
+        values, classes = labels[name], HEADS[name]
         if values.shape != frames.shape[:1] or values.min() < 0 or values.max() >= classes:
             raise ValueError(
                 f"labels[{name!r}] must be ({len(frames)},) with values 0 to {classes - 1}, got "
@@ -132,7 +165,7 @@ def judge_accuracy(
     device = next(judge.parameters()).device
     training = judge.training
     judge.eval()
-    right = dict.fromkeys(HEADS, 0)
+    right = dict.fromkeys(judge.heads, 0)
     for index in torch.arange(len(dataset.frames)).split(batch_size):
         for name, log_p in judge(batch_frames(dataset, index, device)).items():
             right[name] += int((log_p.argmax(-1).cpu() == dataset.labels[name][index]).sum())
@@ -140,8 +173,8 @@ def judge_accuracy(
     return {name: count / len(dataset.frames) for name, count in right.items()}
 
 
-def _augment(x: Tensor) -> Tensor:
-    """As a decoder might have drawn it: blurred, dimmer or brighter, a little noisy."""
+def augment(x: Tensor) -> Tensor:
+    """Sequences as a decoder might have drawn them: blurred, dimmer or brighter, a little noisy."""
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(x), 1, 1, 1, 1, device=x.device)
@@ -164,6 +197,8 @@ def train_judge(
 ) -> Judge:
     """Train a judge on one data set and measure its ``accuracy`` on the other.
 
+    It has a head for each label of the first that :data:`HEADS` names.
+
     It trains for ``steps``; while any head is unsure of the training sequences themselves, again
     for twice and four times as many.
 
@@ -171,8 +206,7 @@ def train_judge(
     :returns: the judge on the device, in evaluation mode.
     :raises ValueError: if frames or labels are not as :class:`LabelledSequences` describes them.
     """
-    for dataset in (train_dataset, test_dataset):
-        check_labelled(dataset)
+    heads = _check_both(train_dataset, test_dataset)
     device = torch.device(device)
     picks = torch.Generator().manual_seed(seed)
     sample = _Subset(
@@ -180,13 +214,23 @@ def train_judge(
     )
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        judge = Judge(tuple(train_dataset.frames.shape[2:])).to(device)
+        judge = Judge(tuple(train_dataset.frames.shape[2:]), heads=heads).to(device)
         for attempt in range(_ROUNDS):
             _train_round(judge, train_dataset, steps * 2**attempt, batch_size, lr, picks, progress)
             if min(judge_accuracy(judge, sample).values()) >= 0.998:
                 break
     judge.accuracy = judge_accuracy(judge, test_dataset)
     return judge.eval()
+
+
+def _check_both(
+    train_dataset: LabelledSequences, test_dataset: LabelledSequences
+) -> tuple[str, ...]:
+    """The heads of the first data set, once both are known to be sound."""
+    heads = heads_of(train_dataset.labels)
+    for dataset in (train_dataset, test_dataset):
+        check_labelled(dataset, heads)
+    return heads
 
 
 class _Subset:
@@ -212,7 +256,7 @@ def _train_round(
     judge.train()
     for _ in trange(steps, desc="judge", disable=None if progress is None else not progress):
         index = torch.randint(len(dataset.frames), (batch_size,), generator=picks)
-        logits = judge.logits(_augment(batch_frames(dataset, index, device)))
+        logits = judge.logits(augment(batch_frames(dataset, index, device)))
         loss = torch.zeros((), device=device)
         for name, value in logits.items():
             target = dataset.labels[name][index].to(device)
@@ -242,46 +286,34 @@ def load_or_train_judge(
     contents (of a sample), and judges by version, seed and steps. Without ``cache_dir`` nothing is
     kept. A file that cannot be read is made anew, with a warning.
     """
-    if cache_dir is None:
+
+    def train() -> Judge:
         return train_judge(
             train_dataset, test_dataset, device=device, seed=seed, steps=steps, progress=progress
         )
-    for dataset in (train_dataset, test_dataset):
-        check_labelled(dataset)
-    path = Path(cache_dir) / _cache_name(train_dataset, test_dataset, f"{_VERSION} {seed} {steps}")
-    if path.is_file():
-        try:
-            return _load(path, tuple(train_dataset.frames.shape[2:])).to(device)
-        except (SafetensorError, RuntimeError, KeyError, ValueError) as error:
-            warnings.warn(f"training anew: {path} is not a judge ({error})", stacklevel=2)
-    judge = train_judge(
-        train_dataset, test_dataset, device=device, seed=seed, steps=steps, progress=progress
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    weights = {name: value.contiguous() for name, value in judge.state_dict().items()}
-    save_file(weights, partial, metadata={"accuracy": json.dumps(judge.accuracy)})
-    os.replace(partial, path)
-    return judge
 
-
-def _load(path: Path, frame_shape: tuple[int, ...]) -> Judge:
-    judge = Judge(frame_shape)
-    with safe_open(path, "pt") as file:
-        judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-        judge.accuracy = json.loads(file.metadata()["accuracy"])
-    return judge.eval()
+    if cache_dir is None:
+        return train()
+    heads = _check_both(train_dataset, test_dataset)
+    shape = tuple(train_dataset.frames.shape[2:])
+    recipe = f"{_VERSION} {seed} {steps}"
+    path = Path(cache_dir) / _cache_name(train_dataset, test_dataset, heads, recipe)
+    judge = load_or_train(path, lambda: Judge(shape, heads=heads), train, "a judge")
+    return judge.to(device).eval()
 
 
 def _cache_name(
-    train_dataset: LabelledSequences, test_dataset: LabelledSequences, recipe: str
+    train_dataset: LabelledSequences,
+    test_dataset: LabelledSequences,
+    heads: Sequence[str],
+    recipe: str,
 ) -> str:
     digest = hashlib.sha256(recipe.encode())
     for dataset in (train_dataset, test_dataset):
         sample = torch.linspace(0, len(dataset.frames) - 1, 64).long()
         digest.update(repr(tuple(dataset.frames.shape)).encode())
         digest.update(dataset.frames[sample].numpy().tobytes())
-        for name in HEADS:
+        for name in heads:
             digest.update(dataset.labels[name][sample].numpy().tobytes())
     height, width = train_dataset.frames.shape[-2:]
     name = type(train_dataset).__name__.lower()

@@ -9,15 +9,24 @@ without disturbing the global random state, and leave training modes as they fou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import control
-from .judge import ATTRIBUTES, HEADS, Judge, LabelledSequences, batch_frames, check_labelled
+from ._evaluation import evaluation
+from .judge import (
+    ATTRIBUTES,
+    HEADS,
+    Judge,
+    LabelledSequences,
+    batch_frames,
+    check_heads,
+    check_labelled,
+)
 from .scores import (
     action_accuracies,
     disagreement,
@@ -28,53 +37,81 @@ from .scores import (
     static_accuracies,
 )
 
+R_co = TypeVar("R_co", covariant=True)
 
-@contextmanager
-def _evaluation(seed: int, device: torch.device, *callables: Callable) -> Iterator[None]:
-    """No gradients, evaluation mode, and a random state of its own."""
-    roots = [item for item in callables if isinstance(item, nn.Module)]
-    training = {module: module.training for root in roots for module in root.modules()}
-    try:
-        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            torch.manual_seed(seed)
-            for root in roots:
-                root.eval()
-            yield
-    finally:
-        for module, flag in training.items():
-            module.training = flag
+
+class SpritesProtocol(Protocol[R_co]):
+    """How every protocol is called; ``num_sequences``: balanced over the actions, not all."""
+
+    def __call__(
+        self,
+        model: Callable[..., Tensor],
+        guide: Callable,
+        judge: Judge,
+        dataset: LabelledSequences,
+        *,
+        num_sequences: int | None = None,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> R_co: ...
 
 
 class _Bench:
-    """What all protocols share: the test sequences in batches, and the judge's view of frames."""
+    """What a protocol works with: a pair, the test sequences in batches, the judge's view of frames."""
 
     def __init__(
-        self, judge: Judge, dataset: LabelledSequences, num: int | None, seed: int
+        self,
+        model: Callable[..., Tensor],
+        guide: Callable,
+        judge: Judge,
+        dataset: LabelledSequences,
+        num: int | None,
+        batch_size: int,
+        seed: int,
     ) -> None:
         check_labelled(dataset)
-        self.judge, self.dataset = judge, dataset
+        check_heads(judge, tuple(HEADS))
+        self.model, self.guide, self.judge, self.dataset = model, guide, judge, dataset
+        self.batch_size, self.seed = batch_size, seed
         self.device = next(judge.parameters()).device
         self.index = balanced_subset(dataset.labels["action"], num, seed)
         self.labels = {name: dataset.labels[name][self.index].cpu() for name in HEADS}
 
-    def judged(
-        self, make: Callable[..., Tensor], batch_size: int, *orders: Tensor
-    ) -> dict[str, Tensor]:
+    def judged(self, make: Callable[..., Tensor], *partners: Tensor) -> dict[str, Tensor]:
         """Log-probabilities, float64 ``(N, classes)``, of ``make(x, ...)`` batch by batch.
 
-        ``make`` gets the test sequences in the order of each of ``orders``, positions within the
+        ``make`` gets the test sequences, then those of each of ``partners``, positions within the
         subset.
         """
         found: dict[str, list[Tensor]] = {name: [] for name in HEADS}
-        for batch in zip(*(order.split(batch_size) for order in orders), strict=True):
+        orders = (torch.arange(len(self.index)), *partners)
+        for batch in zip(*(order.split(self.batch_size) for order in orders), strict=True):
             x = [batch_frames(self.dataset, self.index[part], self.device) for part in batch]
             for name, log_p in self.judge(make(*x)).items():
                 found[name].append(log_p.double().cpu())
         return {name: torch.cat(parts) for name, parts in found.items()}
 
-    @property
-    def all(self) -> Tensor:
-        return torch.arange(len(self.index))
+
+def _protocol(body: Callable[[_Bench], R_co]) -> SpritesProtocol[R_co]:
+    """The public call of a protocol: its bench, and ``body`` under :func:`evaluation`."""
+
+    @wraps(body, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
+    def protocol(
+        model: Callable[..., Tensor],
+        guide: Callable,
+        judge: Judge,
+        dataset: LabelledSequences,
+        *,
+        num_sequences: int | None = None,
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> R_co:
+        bench = _Bench(model, guide, judge, dataset, num_sequences, batch_size, seed)
+        with evaluation(seed, bench.device, model, guide, judge):
+            return body(bench)
+
+    del protocol.__wrapped__  # or inspect takes the signature of the body
+    return protocol
 
 
 def balanced_subset(action: Tensor, num: int | None, seed: int = 0) -> Tensor:
@@ -120,24 +157,14 @@ def derangement(labels: Mapping[str, Tensor], seed: int = 0) -> Tensor:
     return partner
 
 
-def protocol_a(
-    model: Callable[..., Tensor],
-    guide: Callable,
-    judge: Judge,
-    dataset: LabelledSequences,
-    *,
-    num_sequences: int | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> dict[str, dict[str, float]]:
+@_protocol
+def protocol_a(bench: _Bench) -> dict[str, dict[str, float]]:
     """Reconstructions against originals: by head, ``disagreement``, ``kl_recon`` and ``kl_random``.
 
     ``kl_recon`` is KL(p_recon || p_data) and ``kl_random`` KL(uniform || p_data), nats, means.
     """
-    bench = _Bench(judge, dataset, num_sequences, seed)
-    with _evaluation(seed, bench.device, model, guide, judge):
-        data = bench.judged(lambda x: x, batch_size, bench.all)
-        recon = bench.judged(lambda x: control.reconstruct(model, guide, x), batch_size, bench.all)
+    data = bench.judged(lambda x: x)
+    recon = bench.judged(lambda x: control.reconstruct(bench.model, bench.guide, x))
     return {
         name: {
             "disagreement": disagreement(recon[name], data[name]),
@@ -150,29 +177,19 @@ def protocol_a(
     }
 
 
-def protocol_b(
-    model: Callable[..., Tensor],
-    guide: Callable,
-    judge: Judge,
-    dataset: LabelledSequences,
-    *,
-    num_sequences: int | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> dict[str, float]:
+@_protocol
+def protocol_b(bench: _Bench) -> dict[str, float]:
     """f from the test sequence (its posterior mean), z from the prior.
 
     :returns: ``static_accuracy`` and each attribute's; of the 9-way action ``inception_score``,
         ``h_y_given_x`` and ``h_y``, nats.
     """
-    bench = _Bench(judge, dataset, num_sequences, seed)
 
     def fresh_dynamics(x: Tensor) -> Tensor:
-        f = control.infer(guide, x)["f"]
-        return control.generate(model, f=f, num_frames=x.shape[1])
+        f = control.infer(bench.guide, x)["f"]
+        return control.generate(bench.model, f=f, num_frames=x.shape[1])
 
-    with _evaluation(seed, bench.device, model, guide, judge):
-        log_p = bench.judged(fresh_dynamics, batch_size, bench.all)
+    log_p = bench.judged(fresh_dynamics)
     action = log_p["action"]
     return {
         **static_accuracies(log_p, bench.labels),
@@ -182,51 +199,29 @@ def protocol_b(
     }
 
 
-def protocol_b_reverse(
-    model: Callable[..., Tensor],
-    guide: Callable,
-    judge: Judge,
-    dataset: LabelledSequences,
-    *,
-    num_sequences: int | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> dict[str, float]:
+@_protocol
+def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
     """z from the test sequence (its posterior mean), f from the prior: accuracies of the action."""
-    bench = _Bench(judge, dataset, num_sequences, seed)
 
     def fresh_content(x: Tensor) -> Tensor:
-        return control.generate(model, z=control.infer(guide, x)["z"])
+        return control.generate(bench.model, z=control.infer(bench.guide, x)["z"])
 
-    with _evaluation(seed, bench.device, model, guide, judge):
-        log_p = bench.judged(fresh_content, batch_size, bench.all)
+    log_p = bench.judged(fresh_content)
     return action_accuracies(log_p["action"], bench.labels["action"])
 
 
-def swap(
-    model: Callable[..., Tensor],
-    guide: Callable,
-    judge: Judge,
-    dataset: LabelledSequences,
-    *,
-    num_sequences: int | None = None,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> dict[str, float]:
+@_protocol
+def swap(bench: _Bench) -> dict[str, float]:
     """Each test sequence's content in the dynamics of another character's (:func:`derangement`).
 
     :returns: ``static_accuracy`` and each attribute's, against the first; ``action``,
         ``action_type`` and ``direction``, against the second.
     """
-    bench = _Bench(judge, dataset, num_sequences, seed)
-    partner = derangement(bench.labels, seed)
-    with _evaluation(seed, bench.device, model, guide, judge):
-        log_p = bench.judged(
-            lambda content, dynamics: control.swap(model, guide, content, dynamics),
-            batch_size,
-            bench.all,
-            partner,
-        )
+    partner = derangement(bench.labels, bench.seed)
+    log_p = bench.judged(
+        lambda content, dynamics: control.swap(bench.model, bench.guide, content, dynamics),
+        partner,
+    )
     return {
         **static_accuracies(log_p, bench.labels),
         **action_accuracies(log_p["action"], bench.labels["action"][partner]),
@@ -255,6 +250,7 @@ def trajectories(
     :param num_frames: length of those with fresh dynamics (default: that of the test sequence).
     """
     check_labelled(dataset)
+    check_heads(judge, tuple(HEADS))
     n = len(dataset.frames)
     if index is None:
         index = int(torch.randint(n, (), generator=torch.Generator().manual_seed(seed)))
@@ -264,7 +260,7 @@ def trajectories(
     found: dict[str, dict[str, list[Tensor]]] = {
         kind: {name: [] for name in HEADS} for kind in ("fixed_f", "fixed_z")
     }
-    with _evaluation(seed, device, model, guide, judge):
+    with evaluation(seed, device, model, guide, judge):
         x = batch_frames(dataset, torch.tensor([index]), device)
         latents = control.infer(guide, x)
         for start in range(0, num, batch_size):
@@ -303,7 +299,7 @@ def evaluate_sprites(
     :param num_sequences: evaluate on this many test sequences, balanced over the actions, not on
         all.
     """
-    protocols: dict[str, Callable[..., dict[str, Any]]] = {
+    protocols: dict[str, SpritesProtocol[dict[str, Any]]] = {
         "protocol_a": protocol_a,
         "protocol_b": protocol_b,
         "protocol_b_reverse": protocol_b_reverse,

@@ -87,6 +87,7 @@ class TestMovingDigits:
         full = MovingDigits(root).digit_images.float().mean((1, 2))
         torch.testing.assert_close(data.digit_images.float().mean((1, 2)), full, atol=3, rtol=0)
         assert data.sequences(slice(None)).shape == (4, 20, 1, 32, 32)
+        assert MovingDigits(root, size=32, digit_size=20).digit_images.shape == (50, 20, 20)
 
     def test_seed_and_split_say_which_sequences(self, root):
         def frames(split="train", seed=0):
@@ -146,7 +147,8 @@ class TestBadMNIST:
             ({"num_digits": 0}, "num_digits must be at least 1, got 0"),
             ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
             ({"num_sequences": 0}, "num_sequences must be at least 1, got 0"),
-            ({"size": 7}, "size must be at least 8 pixels, got 7"),
+            ({"size": 7}, "digits must be of 4 pixels at least .*, got 3 in 7"),
+            ({"size": 32, "digit_size": 32}, "and smaller than frames, got 32 in 32"),
         ]:
             with pytest.raises(ValueError, match=message):
                 MovingDigits(root, **arguments)

@@ -175,7 +175,7 @@ class TestCache:
         good = Sprites(root, size=8).frames.clone()
         (path,) = root.glob("*.npy")
         np.save(path, np.zeros((3, 2), np.uint8))
-        with pytest.warns(UserWarning, match="holds uint8 .3, 2., expected uint8 .36, 8, 3, 8, 8"):
+        with pytest.warns(UserWarning, match="holds uint8 .3, 2., expected uint8 .4, 72, 3, 8, 8"):
             assert torch.equal(Sprites(root, size=8).frames, good)
 
     def test_interruption_leaves_nothing(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,6 +134,34 @@ def test_a_broken_file_is_made_anew(sprites, tmp_path):
     assert again.accuracy == first.accuracy
 
 
+def test_has_a_head_for_each_label(sprites, tmp_path):
+    unordered = sprites.take(torch.arange(45))
+    for name in ("action", "action_type", "direction", "hair"):
+        del unordered.labels[name]
+    judge = load_or_train_judge(unordered, unordered, cache_dir=tmp_path, steps=2)
+    named = ["skin", "trousers", "tops"]
+    assert [*judge.heads] == [*judge.accuracy] == judge.unreliable == named
+    assert [*judge(as_float(unordered))] == named
+    kept = load_or_train_judge(unordered, unordered, cache_dir=tmp_path, steps=2)
+    assert kept.accuracy == judge.accuracy
+    assert judge_accuracy(kept, unordered) == kept.accuracy
+    whole = sprites.take(torch.arange(45))
+    load_or_train_judge(whole, whole, cache_dir=tmp_path, steps=2)
+    assert len([*tmp_path.iterdir()]) == 2
+
+
+def test_says_what_is_wrong_with_its_heads(sprites):
+    with pytest.raises(ValueError, match=r"heads must be some of skin, .* got \('hat',\)"):
+        Judge(heads=("hat",))
+    with pytest.raises(ValueError, match=r"heads must be some of skin, .* got \(\)"):
+        Judge(heads=())
+    some = sprites.take(torch.arange(45))
+    nothing = sprites.take(torch.arange(45))
+    nothing.labels = {"hat": nothing.labels["hair"]}
+    with pytest.raises(ValueError, match="labels must have at least one of skin, .* got hat"):
+        train_judge(nothing, some)
+
+
 def test_says_what_is_wrong_with_its_input(sprites):
     some = sprites.take(torch.arange(45))
     with pytest.raises(

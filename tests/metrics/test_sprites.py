@@ -4,6 +4,7 @@ An oracle's decoder looks its frames up among real ones: which sequence is shown
 keys, one held by f and one by z. What each key knows is the oracle's disentanglement.
 """
 
+import inspect
 import json
 import math
 
@@ -225,6 +226,22 @@ def test_subset_holds_as_many_of_each_action(sprites):
     for num in (5, 217):
         with pytest.raises(ValueError, match=f"num_sequences must be 9 .* to 216, got {num}"):
             metrics.balanced_subset(action, num)
+
+
+def test_protocols_need_all_heads(make_pair, sprites):
+    judge = Judge((3, 16, 16), heads=("skin", "hair"))
+    for protocol in (metrics.protocol_a, metrics.swap, metrics.trajectories):
+        with pytest.raises(ValueError, match="judge must have heads skin, .*, got skin, hair"):
+            protocol(*make_pair(), judge, sprites)
+
+
+def test_protocols_say_how_they_are_called():
+    for protocol in (metrics.protocol_a, metrics.protocol_b, metrics.protocol_b_reverse):
+        assert inspect.signature(protocol) == inspect.signature(metrics.swap)
+        assert protocol.__name__ in metrics.__all__
+        assert protocol.__doc__
+    names = [*inspect.signature(metrics.swap).parameters]
+    assert names == ["model", "guide", "judge", "dataset", "num_sequences", "batch_size", "seed"]
 
 
 def test_bad_index(make_pair, judge, sprites):

@@ -1,0 +1,375 @@
+r"""Digits in motion: does f alone say which digit it is, and z alone where it stands?
+
+A classifier that has learnt from real digits at random places names the frames that a model decodes
+from f of a sequence and a grid of z. The grid stands at the quantiles of p(z_i | f), so that it
+covers what the model itself expects of that digit. Where a digit stands is asked of z by regression,
+
+.. math:: R^2 = 1 - \frac{\sum_n \|y_n - \hat y(u_n)\|^2}{\sum_n \|y_n - \bar y\|^2},
+
+with y-hat a polynomial of u that was fitted to other sequences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from itertools import combinations_with_replacement
+from math import comb
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import trange
+
+from .. import control
+from ._cache import load_or_train
+from ._evaluation import device_of, evaluation
+from .judge import augment
+
+NUM_DIGITS = 10
+
+_VERSION = 1  # of architecture and training: raise it with any change, or old weights are taken
+_WIDTHS_AND_STRIDES = ((16, 1), (32, 2), (48, 1), (64, 2), (96, 1))
+
+
+class DigitClassifier(nn.Module):
+    """Log-probabilities of the digit in a frame, wherever it stands: convolutions, and their maxima.
+
+    :param size: side of the frames that it is made for; each halving down to 32 is one more layer.
+    """
+
+    accuracy: float
+    """On real test digits; 0 until :func:`train_digit_classifier` has measured it."""
+
+    def __init__(self, size: int = 32) -> None:
+        super().__init__()
+        self.size, self.accuracy = size, 0.0
+        halvings = max(0, (size - 1).bit_length() - 5)
+        layers: list[nn.Module] = []
+        channels = 1
+        for width, stride in ((16, 2),) * halvings + _WIDTHS_AND_STRIDES:
+            layers += [nn.Conv2d(channels, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU()]
+            channels = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(channels, NUM_DIGITS)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """``(N, 10)``, of ``frames`` ``(N, 1, size, size)`` in [0, 1]."""
+        if frames.dim() != 4 or tuple(frames.shape[1:]) != (1, self.size, self.size):
+            raise ValueError(
+                f"frames must be (batch, 1, {self.size}, {self.size}), got {tuple(frames.shape)}"
+            )
+        h = self.features(frames.contiguous(memory_format=torch.channels_last))
+        return self.head(h.amax((-2, -1))).log_softmax(-1)
+
+
+def _paste(digits: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """uint8 ``(N, h, h)`` at random whole pixels of black frames: float ``(N, 1, size, size)``."""
+    n, side = digits.shape[:2]
+    corner = torch.randint(size - side + 1, (2, n, 1), generator=generator)
+    rows, columns = corner + torch.arange(side)
+    frames = digits.new_zeros(n, size, size)
+    frames[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] = digits
+    return frames.unsqueeze(1).float().div_(255)
+
+
+def _check_digits(name: str, images: Tensor, labels: Tensor, size: int) -> None:
+    side = images.shape[-1] if images.dim() else 0
+    if (
+        images.dtype != torch.uint8
+        or images.dim() != 3
+        or images.shape[1] != side
+        or not len(images)
+    ):
+        raise ValueError(
+            f"{name} must be uint8 (digits, side, side), got {images.dtype} {tuple(images.shape)}"
+        )
+    if side > size:
+        raise ValueError(f"{name} must fit frames of side {size}, got digits of side {side}")
+    if labels.shape != images.shape[:1] or labels.min() < 0 or labels.max() >= NUM_DIGITS:
+        raise ValueError(
+            f"labels of {name} must be ({len(images)},) with values 0 to {NUM_DIGITS - 1}, "
+            f"got {tuple(labels.shape)}"
+            + (f" with {int(labels.min())} to {int(labels.max())}" if labels.numel() else "")
+        )
+
+
+def train_digit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    *,
+    size: int = 32,
+    steps: int = 1200,
+    batch_size: int = 64,
+    lr: float = 5e-3,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool | None = None,
+) -> DigitClassifier:
+    """Train on real digits at random places in black frames, blurred, dimmed and noisy at random.
+
+    :param images: uint8 ``(M, h, h)`` at the scale that they have in frames, and so are
+        ``test_images``, on which ``accuracy`` is measured.
+    :param labels: long ``(M,)``, 0 to 9, and so are ``test_labels``.
+    :param size: side of the frames.
+    :param progress: a progress bar; by default when standard error is a terminal.
+    :returns: the classifier on the device, in evaluation mode.
+    :raises ValueError: if images or labels are not as described, or digits larger than frames.
+    """
+    _check_digits("images", images, labels, size)
+    _check_digits("test_images", test_images, test_labels, size)
+    device = torch.device(device)
+    picks = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        classifier = DigitClassifier(size).to(device)
+        optimizer = torch.optim.AdamW(classifier.parameters(), lr)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
+        hidden = None if progress is None else not progress
+        for _ in trange(steps, desc="digit classifier", disable=hidden):
+            index = torch.randint(len(images), (batch_size,), generator=picks)
+            frames = _paste(images[index], size, picks).to(device)
+            log_p = classifier(augment(frames.unsqueeze(1)).squeeze(1))
+            loss = F.nll_loss(log_p, labels[index].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            cycle.step()
+    classifier.eval()
+    right = 0
+    with torch.no_grad():
+        for index in torch.arange(len(test_images)).split(256):
+            log_p = classifier(_paste(test_images[index], size, picks).to(device))
+            right += int((log_p.argmax(-1).cpu() == test_labels[index]).sum())
+    classifier.accuracy = right / len(test_images)
+    return classifier
+
+
+def load_or_train_digit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    test_images: Tensor,
+    test_labels: Tensor,
+    *,
+    size: int = 32,
+    steps: int = 1200,
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+    progress: bool | None = None,
+    cache_dir: str | Path | None = None,
+) -> DigitClassifier:
+    """The classifier of these digits from ``cache_dir``, or trained and kept there as safetensors.
+
+    The name of the file tells digits, sizes, steps and seeds apart. Without ``cache_dir`` nothing is
+    kept. A file that cannot be read is made anew, with a warning.
+    """
+
+    def train() -> DigitClassifier:
+        return train_digit_classifier(
+            images,
+            labels,
+            test_images,
+            test_labels,
+            size=size,
+            steps=steps,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+
+    if cache_dir is None:
+        return train()
+    _check_digits("images", images, labels, size)
+    _check_digits("test_images", test_images, test_labels, size)
+    digest = hashlib.sha256(f"{_VERSION} {size} {steps} {seed}".encode())
+    for values in (images, labels, test_images, test_labels):
+        digest.update(repr(tuple(values.shape)).encode())
+        digest.update(values.contiguous().numpy().tobytes())
+    path = Path(cache_dir) / f"digits-{size}x{size}-{digest.hexdigest()[:16]}.safetensors"
+    found = load_or_train(path, lambda: DigitClassifier(size), train, "a digit classifier")
+    return found.to(device).eval()
+
+
+@torch.no_grad()
+def _prior(model: Callable[..., Tensor], f: Tensor) -> Any:
+    """p(z_i | f) of one frame: batch ``(N,)``, event ``(1, z_dim)``."""
+    fixed = poutine.condition(model, data={"f": f})
+    return poutine.trace(fixed).get_trace(batch_size=len(f), num_frames=1).nodes["z"]["fn"]
+
+
+def _grid(prior: Any, points: int, coverage: float) -> Tensor:
+    tail = (1 - coverage) / 2
+    levels = torch.linspace(tail, 1 - tail, points, dtype=torch.float64)
+    steps = torch.special.ndtri(levels).to(prior.mean)
+    rows, columns = torch.meshgrid(steps, steps, indexing="ij")
+    return prior.mean + prior.stddev * torch.stack([columns, rows], -1).flatten(0, 1)
+
+
+def latent_grid(
+    model: Callable[..., Tensor], f: Tensor, points: int = 8, coverage: float = 0.9
+) -> Tensor:
+    """A regular grid of a 2-dimensional z for each f: ``(N, points * points, 2)``, row by row.
+
+    It stands at quantiles of the Normal p(z_i | f), evenly in probability. The first coordinate rises
+    along a row, the second from row to row.
+
+    :param f: ``(N, f_dim)``, on the device of the model.
+    :param coverage: share of each coordinate's probability between the first point and the last.
+    :raises ValueError: if z is not 2-dimensional, its prior has no mean (that of ordered frames), or
+        ``points`` or ``coverage`` is out of range.
+    """
+    _check_grid(points, coverage)
+    prior = _prior(model, f)
+    if not _has_grid(prior):
+        raise ValueError(
+            "a grid of z needs a 2-dimensional z whose prior given f has a mean, got "
+            f"{type(prior).__name__} of event shape {tuple(prior.event_shape)}"
+        )
+    return _grid(prior, points, coverage)
+
+
+def _check_grid(points: int, coverage: float) -> None:
+    if points < 2:
+        raise ValueError(f"points must be at least 2, got {points}")
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must be between 0 and 1, got {coverage}")
+
+
+def _has_grid(prior: Any) -> bool:
+    try:
+        return prior.mean.shape[-1] == 2
+    except NotImplementedError:
+        return False
+
+
+def grid_consistency(
+    model: Callable[..., Tensor],
+    guide: Callable,
+    classifier: DigitClassifier,
+    x: Tensor,
+    digits: Tensor,
+    *,
+    points: int = 8,
+    coverage: float = 0.9,
+    batch_size: int = 16,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Does a digit stay itself while z moves? f of each sequence, decoded over :func:`latent_grid`.
+
+    Where there is no such grid, because z is not 2-dimensional or its prior has no mean, z is drawn
+    from the prior of one frame, points * points times.
+
+    :param x: sequences of one digit, ``(N, T, 1, H, W)``.
+    :param digits: which digit, long ``(N,)``.
+    :param coverage: see :func:`latent_grid`.
+    :returns: shares of decoded frames: ``digit_consistency`` of those taken for the true digit,
+        ``verdict_consistency`` of those taken for what most frames of the source are taken for; and
+        ``source_accuracy``, the share of source frames taken for the true digit.
+    :raises ValueError: if ``x`` and ``digits`` do not agree, or ``points`` or ``coverage`` is out of
+        range.
+    """
+    _check_grid(points, coverage)
+    if x.dim() != 5 or x.shape[2] != 1 or not len(x):
+        raise ValueError(f"x must be (batch, time, 1, height, width), got {tuple(x.shape)}")
+    if digits.shape != x.shape[:1]:
+        raise ValueError(f"digits must be ({len(x)},), one a sequence, got {tuple(digits.shape)}")
+    device = device_of(classifier)
+    right = agreed = source = 0
+    with evaluation(seed, device, model, guide, classifier):
+        for sequences, digit in zip(x.split(batch_size), digits.split(batch_size), strict=True):
+            sequences, digit = sequences.to(device), digit.to(device).unsqueeze(1)
+            f = control.infer(guide, sequences)["f"]
+            prior = _prior(model, f)
+            if _has_grid(prior):
+                z = _grid(prior, points, coverage)
+            else:
+                z = prior.sample((points**2,)).squeeze(2).transpose(0, 1)
+            frames = control.generate(model, f=f, z=z)
+            named, seen = (
+                classifier(part.flatten(0, 1)).argmax(-1).unflatten(0, part.shape[:2])
+                for part in (frames, sequences)
+            )
+            verdict = F.one_hot(seen, NUM_DIGITS).sum(1).argmax(-1, keepdim=True)
+            right += int((named == digit).sum())
+            agreed += int((named == verdict).sum())
+            source += int((seen == digit).sum())
+    decoded = len(x) * points**2
+    return {
+        "digit_consistency": right / decoded,
+        "verdict_consistency": agreed / decoded,
+        "source_accuracy": source / x[:, :, 0, 0, 0].numel(),
+    }
+
+
+def position_r2(
+    guide: Callable,
+    x: Tensor,
+    positions: Tensor,
+    *,
+    degree: int = 3,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Does z hold where the digit stands? Regressions fitted on the first half of the sequences.
+
+    z is the posterior mean. Nothing makes its chart of the plane straight, so polynomials of
+    ``degree`` are fitted, and straight lines beside them.
+
+    :param x: sequences, ``(N, T, *frame)``.
+    :param positions: of the digit in each frame, ``(N, T, 2)``.
+    :returns: R^2 on the second half: ``r2`` of z from position, ``r2_linear`` the same by a linear
+        map, ``inverse_r2`` of position from z. What does not vary has an R^2 of 0.
+    :raises ValueError: if there are fewer than 4 sequences, ``positions`` does not agree with ``x``,
+        or a polynomial has more terms than there are frames to fit it to.
+    """
+    if len(x) < 4:
+        raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")
+    if positions.dim() != 3 or positions.shape[:2] != x.shape[:2]:
+        raise ValueError(
+            f"positions must be ({x.shape[0]}, {x.shape[1]}, 2), got {tuple(positions.shape)}"
+        )
+    device = device_of(guide)
+    with evaluation(seed, device, guide):
+        means = [control.infer(guide, part.to(device))["z"].cpu() for part in x.split(batch_size)]
+    z = torch.cat(means).double().numpy()
+    place = positions.detach().cpu().double().numpy()
+    return {
+        "r2": _polynomial_r2(place, z, degree),
+        "r2_linear": _polynomial_r2(place, z, 1),
+        "inverse_r2": _polynomial_r2(z, place, degree),
+    }
+
+
+def _polynomial_r2(inputs: np.ndarray, outputs: np.ndarray, degree: int) -> float:
+    """R^2 of outputs ``(N, T, q)`` from inputs ``(N, T, p)``: fitted on one half, scored on the other."""
+    half = len(inputs) // 2
+    u, v = (values[:half].reshape(-1, values.shape[-1]) for values in (inputs, outputs))
+    u_test, v_test = (values[half:].reshape(-1, values.shape[-1]) for values in (inputs, outputs))
+    terms = comb(u.shape[1] + degree, degree)
+    if terms > len(u):
+        raise ValueError(
+            f"a polynomial of degree {degree} in {u.shape[1]} dimensions has {terms} terms, "
+            f"got {len(u)} frames to fit it to"
+        )
+    centre, spread = u.mean(0), u.std(0)
+    spread[spread == 0] = 1
+    weights, *_ = np.linalg.lstsq(_monomials((u - centre) / spread, degree), v, rcond=None)
+    error = v_test - _monomials((u_test - centre) / spread, degree) @ weights
+    total = ((v_test - v_test.mean(0)) ** 2).sum()
+    return float(1 - (error**2).sum() / total) if total > 0 else 0.0
+
+
+def _monomials(u: np.ndarray, degree: int) -> np.ndarray:
+    """All products of up to ``degree`` columns of ``(n, p)``: ``(n, terms)``."""
+    columns = [np.ones(len(u))]
+    for order in range(1, degree + 1):
+        for chosen in combinations_with_replacement(range(u.shape[1]), order):
+            columns.append(u[:, list(chosen)].prod(1))
+    return np.stack(columns, 1)
