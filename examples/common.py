@@ -9,13 +9,46 @@ import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import Dataset, Subset
 
+import pyro_dsae
+from pyro_dsae import plotting
+
+Pair = tuple[nn.Module, nn.Module]
+GUIDES = {
+    "factorised": pyro_dsae.Factorised,
+    "full": pyro_dsae.Full,
+    "pairwise": pyro_dsae.Pairwise,
+}
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_dsae"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Sizes and schedule of a run."""
+
+    size: int
+    f_dim: int
+    z_dim: int
+    channels: int | tuple[int, ...]
+    hidden: int
+    batch_size: int
+    steps: int
+    lr: float
+    schedule: str = "cosine"
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """The sizes that a model and its guide have in common."""
+        names = ("f_dim", "z_dim", "channels", "hidden")
+        return {name: getattr(self, name) for name in names}
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -45,6 +78,7 @@ class Run:
         self.out: Path = options.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.checkpoints = self.out / "checkpoints"
+        self.steps, self.rate = 0, 0.0  # of the training, and its sequences a second
         if not options.resume and options.evaluate is None:
             shutil.rmtree(self.checkpoints, ignore_errors=True)
 
@@ -54,13 +88,69 @@ class Run:
         name = self.options.device or ("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(name)
 
+    def part(self, name: str) -> Run:
+        """A run of its own in a folder below this one's."""
+        options = argparse.Namespace(**{**vars(self.options), "out": self.out / name})
+        return Run(options)
+
     def say(self, text: str) -> None:
         """One line of progress, with the time since the start."""
         print(f"[{time.perf_counter() - self.start:5.0f} s] {text}", flush=True)
 
-    def figures(
-        self, steps: int, sequences_per_second: float, *modules: nn.Module
-    ) -> dict[str, Any]:
+    def trained(
+        self,
+        make_pair: Callable[[], Pair],
+        data: Dataset | Tensor,
+        preset: Preset,
+        *,
+        kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {},
+    ) -> Pair:
+        """Model and guide in evaluation mode: of ``--evaluate``, or trained on ``data`` and saved.
+
+        ``kl_weights`` makes the weights of each KL term from the number of steps.
+        """
+        options = self.options
+        if options.evaluate is not None:
+            model, guide = (module.to(self.device) for module in pyro_dsae.load(options.evaluate))
+            return model.eval(), guide.eval()
+        self.say(
+            f"training, the {options.preset} preset; Ctrl-C leaves a checkpoint, --resume goes on"
+        )
+        torch.manual_seed(options.seed)
+        model, guide = make_pair()
+        steps, batch_size = options.steps or preset.steps, options.batch_size or preset.batch_size
+        if options.epochs is not None:
+            steps = options.epochs * (len(data) // batch_size)  # type: ignore[arg-type]
+        history = pyro_dsae.fit(
+            model,
+            guide,
+            data,
+            steps=steps,
+            batch_size=batch_size,
+            lr=preset.lr,
+            schedule=preset.schedule,
+            kl_weights=kl_weights(steps),
+            checkpoint_dir=self.checkpoints,
+            resume=options.resume,
+            device=options.device,
+            seed=options.seed,
+        )
+        self.steps = history.step
+        self.rate = history.step * batch_size / max(history.seconds, 1e-9)
+        plotting.loss_curve(history.losses, self.out / "loss")
+        pyro_dsae.save(self.out / "model", model, guide)
+        return model.eval(), guide.eval()
+
+    def elbo(
+        self, model: nn.Module, guide: nn.Module, train: Dataset | Tensor, test: Dataset | Tensor
+    ) -> dict[str, float]:
+        """The ``elbo`` entry of ``metrics.json``: on both sets, and its parts on the test set."""
+        scores = pyro_dsae.evaluate_elbo(model, guide, test)
+        parts = {name: scores[name] for name in ("kl_f", "kl_z", "bits_per_dim")}
+        seen = pyro_dsae.evaluate_elbo(model, guide, train)["elbo"]
+        return {"train": seen, "test": scores["elbo"], **parts}
+
+    def figures(self, *modules: nn.Module) -> dict[str, Any]:
         """The ``run`` entry of ``metrics.json``."""
         if self.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated()
@@ -71,19 +161,42 @@ class Run:
             device = f"cpu, {torch.get_num_threads()} threads"
         return {
             "seconds": time.perf_counter() - self.start,
-            "sequences_per_second": sequences_per_second,
+            "sequences_per_second": self.rate,
             "peak_memory_bytes": memory,
             "device": device,
             "seed": self.options.seed,
-            "steps": steps,
+            "steps": self.steps,
             "parameters": sum(p.numel() for module in modules for p in module.parameters()),
             "torch": torch.__version__,
             "command": " ".join(["python", *sys.argv]),
         }
 
-    def finish(self, metrics: dict[str, Any], table: str) -> None:
-        """Write ``metrics.json``; print the table, and last the folder."""
+    def finish(self, metrics: dict[str, Any], table: str | None = None) -> None:
+        """Write ``metrics.json``; print a table of it, and last the folder."""
         path = self.out / "metrics.json"
         path.write_text(json.dumps(metrics, indent=2) + "\n")
-        print(table)
+        print(table or "\n".join(_rows(metrics)))
         print(f"\nFigures, pictures and the model are in {self.out.resolve()}")
+
+
+def _rows(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every figure of nested metrics, a line each."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{prefix}{name}.")
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+            yield f"  {prefix + name:36}{shown:>14}"
+
+
+def some(data: Dataset, size: int) -> Subset:
+    """About ``size`` sequences, evenly from the whole of ``data``."""
+    length = len(data)  # type: ignore[arg-type]
+    return Subset(data, range(0, length, max(1, length // size)))
+
+
+def find_data(name: str) -> Path | None:
+    """A data set's folder beside the project or in the folder that ``PYRO_DSAE_DATA`` names."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("PYRO_DSAE_DATA", beside)) / name
+    return folder if folder.is_dir() else None

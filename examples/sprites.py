@@ -9,33 +9,17 @@ sequences, and has a judge say how well that worked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from common import CACHE, Run, parser
+from common import CACHE, GUIDES, Pair, Preset, Run, parser, some
 from torch import nn
-from torch.utils.data import Dataset, Subset
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import ProceduralSprites, Sprites
-
-
-@dataclass(frozen=True)
-class Preset:
-    """Sizes and schedule of a run."""
-
-    size: int
-    f_dim: int
-    z_dim: int
-    channels: int
-    hidden: int
-    batch_size: int
-    steps: int
-    lr: float
-    schedule: str = "cosine"
-
 
 PRESETS = {
     "quick": Preset(
@@ -53,13 +37,11 @@ PRESETS = {
         schedule="warmup_cosine",
     ),
 }
-GUIDES = {"factorised": pyro_dsae.Factorised, "full": pyro_dsae.Full}
 
 
-def make_pair(preset: Preset, guide: str, plain: bool) -> tuple[nn.Module, nn.Module]:
+def make_pair(preset: Preset, guide: str, plain: bool) -> Pair:
     """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
-    frame = (3, preset.size, preset.size)
-    sizes = {name: getattr(preset, name) for name in ("f_dim", "z_dim", "channels", "hidden")}
+    frame, sizes = (3, preset.size, preset.size), preset.networks
     if plain:
         return pyro_dsae.DSAE(frame, **sizes), GUIDES[guide](frame, **sizes)
     model = pyro_dsae.DSAE(frame, modulated=True, **sizes)
@@ -96,10 +78,13 @@ def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
         plotting.animate(frames, out / name)
 
 
-def some(data: Dataset, size: int) -> Subset:
-    """About ``size`` sequences, evenly from the whole of ``data``."""
-    length = len(data)  # type: ignore[arg-type]
-    return Subset(data, range(0, length, max(1, length // size)))
+def weights(steps: int) -> dict[str, Any]:
+    """KL weights that rise once the model has found its latents, for a prior to sample from."""
+    start, stop = int(0.15 * steps), int(0.4 * steps) + 1
+    return {
+        site: pyro_dsae.piecewise_linear((start, 1.0), (stop, last))
+        for site, last in (("f", 4.0), ("z", 5.0))
+    }
 
 
 def main() -> None:
@@ -120,8 +105,7 @@ def main() -> None:
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
     run, preset = Run(args), PRESETS[args.preset]
-    preset = Preset(**{**vars(preset), "size": args.size or preset.size})
-    batch_size = args.batch_size or preset.batch_size
+    preset = replace(preset, size=args.size or preset.size)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
@@ -133,39 +117,12 @@ def main() -> None:
         run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
 
-    if args.evaluate is None:
-        run.say(f"training, the {args.preset} preset; Ctrl-C leaves a checkpoint, --resume goes on")
-        torch.manual_seed(args.seed)
-        model, guide = make_pair(preset, args.guide, args.plain)
-        steps = args.steps or preset.steps
-        if args.epochs is not None:
-            steps = args.epochs * (len(train) // batch_size)
-        weights = {
-            "f": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 4.0)),
-            "z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 5.0)),
-        }
-        history = pyro_dsae.fit(
-            model,
-            guide,
-            train,
-            steps=steps,
-            batch_size=batch_size,
-            lr=preset.lr,
-            schedule=preset.schedule,
-            kl_weights=None if args.plain else weights,
-            checkpoint_dir=run.checkpoints,
-            resume=args.resume,
-            device=args.device,
-            seed=args.seed,
-        )
-        plotting.loss_curve(history.losses, run.out / "loss")
-        pyro_dsae.save(run.out / "model", model, guide)
-        steps, rate = history.step, history.step * batch_size / max(history.seconds, 1e-9)
-    else:
-        model, guide = (module.to(run.device) for module in pyro_dsae.load(args.evaluate))
-        steps, rate = 0, 0.0
-    model.eval()
-    guide.eval()
+    model, guide = run.trained(
+        lambda: make_pair(preset, args.guide, args.plain),
+        train,
+        preset,
+        kl_weights=lambda steps: {} if args.plain else weights(steps),
+    )
 
     run.say("the judge: a classifier of real sequences, trained once and kept")
     judge = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
@@ -173,11 +130,9 @@ def main() -> None:
     figures = metrics.evaluate_sprites(
         model, guide, judge, test, num_sequences=args.judged, seed=args.seed
     )
-    seen, unseen = some(train, args.judged or 1024), some(test, args.judged or len(test))
-    scores = pyro_dsae.evaluate_elbo(model, guide, unseen)
-    figures["elbo"] = {"train": pyro_dsae.evaluate_elbo(model, guide, seen)["elbo"]}
-    figures["elbo"] |= {"test": scores["elbo"]}
-    figures["elbo"] |= {name: scores[name] for name in ("kl_f", "kl_z", "bits_per_dim")}
+    figures["elbo"] = run.elbo(
+        model, guide, some(train, args.judged or 1024), some(test, args.judged or len(test))
+    )
 
     run.say("pictures")
     picks = torch.randperm(len(test), generator=torch.Generator().manual_seed(args.seed))[:12]
@@ -192,7 +147,7 @@ def main() -> None:
     plotting.latent_forest(
         pyro_dsae.to_arviz(model, guide, x[:4], predictive=None), run.out / "latents_arviz"
     )
-    figures["run"] = run.figures(steps, rate, model, guide)
+    figures["run"] = run.figures(model, guide)
     run.finish(figures, metrics.format_table(figures, published=args.data == "lpc"))
 
 

@@ -121,6 +121,8 @@ class PooledEncoder(nn.Module):
     def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
         super().__init__()
         in_channels, *sides = check_frame_shape(frame_shape)
+        if not sides:
+            raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
         halvings = max(1, round(math.log2(min(sides) / 8)))
         widths = _widths(channels)
         widths = [*[widths[0]] * (halvings - 2), *widths]

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class View(Protocol):
@@ -78,6 +79,35 @@ class ShuffleStrips(nn.Module):
         strips = x.reshape(n, steps, channels, height, side // self.width, self.width)
         order = torch.rand(n, steps, 1, 1, side // self.width, 1, device=x.device).argsort(dim=4)
         return strips.take_along_dim(order, dim=4).reshape(x.shape)
+
+
+class Jitter(nn.Module):
+    """Shift each frame by up to ``pixels`` either way, and make it darker or brighter.
+
+    What is left is what small motions of the camera and its light do not change. At the borders the
+    nearest pixels are repeated. Frames are ``(C, H, W)`` in [0, 1].
+
+    :param contrast: standard deviation of the logarithm of the factor of brightness.
+    """
+
+    def __init__(self, pixels: int, contrast: float = 0.2) -> None:
+        super().__init__()
+        self.pixels, self.contrast = pixels, contrast
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.flatten(0, 1)
+        n, channels, height, width = frames.shape
+        wide = F.pad(frames, (self.pixels,) * 4, mode="replicate")
+        rows, columns = (
+            torch.arange(side, device=x.device)
+            + torch.randint(2 * self.pixels + 1, (n, 1), device=x.device)
+            for side in (height, width)
+        )
+        rows = rows[:, None, :, None].expand(n, channels, height, wide.shape[-1])
+        columns = columns[:, None, None, :].expand(n, channels, height, width)
+        light = (self.contrast * torch.randn(n, 1, 1, 1, device=x.device)).exp()
+        shifted = wide.take_along_dim(rows, 2).take_along_dim(columns, 3)
+        return (light * shifted).clamp_(max=1).reshape(x.shape)
 
 
 class Views(Protocol):

@@ -34,6 +34,87 @@ def test_the_code_in_the_readme_runs(tmp_path):
     assert losses[10] == "8 8 3 32 32 8 50 3 32 32"
 
 
+RUN = {
+    "seconds",
+    "sequences_per_second",
+    "peak_memory_bytes",
+    "device",
+    "seed",
+    "steps",
+    "parameters",
+}
+ELBO = {"train", "test", "kl_f", "kl_z", "bits_per_dim"}
+
+
+def figures_of(folder: Path, pictures: str) -> dict:
+    """``metrics.json`` of a run that has left its pictures and its model."""
+    for name in pictures.split():
+        assert (folder / name).stat().st_size > 1000, name
+    assert (folder / "model" / "guide" / "model.safetensors").is_file()
+    figures = json.loads((folder / "metrics.json").read_text())
+    assert set(figures["run"]) >= RUN and set(figures["elbo"]) >= ELBO
+    return figures
+
+
+def test_the_moving_mnist_example(tmp_path, data_root):
+    script, out = str(ROOT / "examples" / "moving_mnist.py"), tmp_path / "out"
+    options = ["--root", str(data_root / "mnist"), "--judged", "6", "--device", "cpu"]
+    printed = run(
+        tmp_path, script, *options, "--steps", "2", "--batch-size", "4", "--out", str(out)
+    )
+    assert "MNIST's first 9000 test digits" in printed
+    figures = figures_of(
+        out,
+        "grid.png timeline.png new_frames.gif samples.gif swap.gif reconstructions.png loss.png",
+    )
+    assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
+    assert set(figures["position"]) >= {"r2", "r2_linear"}
+    assert figures["classifier"] > 0.95
+    run(
+        tmp_path,
+        script,
+        *options,
+        "--evaluate",
+        str(out / "model"),
+        "--out",
+        str(tmp_path / "again"),
+    )
+    again = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert again["grid"] == figures["grid"]
+
+    two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", str(tmp_path / "two")]
+    run(tmp_path, script, *options, *two)
+    assert "grid" not in figures_of(tmp_path / "two", "samples.gif timeline.png")
+
+
+def test_the_sheets_example(tmp_path):
+    script = str(ROOT / "examples" / "sheets.py")
+    options = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    printed = run(tmp_path, script, *options, "--guides", "pairwise", "full", "--out", "out")
+    pictures = "swap.png new_frames.png samples.png reconstructions.png loss.png"
+    out = tmp_path / "out"
+    figures = json.loads((out / "metrics.json").read_text())
+    assert set(figures["static_accuracy"]) == {"1", "2", "4", "8", "16"}
+    assert set(figures["guides"]) == {"pairwise", "full"}
+    assert figures["guides"]["pairwise"]["static_accuracy"] == figures["static_accuracy"]
+    assert min(figures["judge"].values()) > 0.99
+    for guide in figures["guides"]:
+        for name in pictures.split():
+            assert (out / guide / name).stat().st_size > 1000, name
+        assert re.search(rf"  {guide} +\d+\.\d\d%", printed)
+
+
+def test_the_faces_example(tmp_path, data_root):
+    script = str(ROOT / "examples" / "faces.py")
+    options = ["--root", str(data_root / "orl-faces"), "--device", "cpu", "--steps", "2"]
+    run(tmp_path, script, *options, "--batch-size", "4", "--out", "out")
+    figures = figures_of(
+        tmp_path / "out", "swap.png new_frames.png reconstructions.png timeline.png loss.png"
+    )
+    assert set(figures["nearest"]) >= {"f", "pixels"}
+    assert figures["nearest"]["people"] == 10
+
+
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
     script = str(ROOT / "examples" / "sprites.py")
     out = tmp_path / "out"

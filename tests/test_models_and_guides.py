@@ -145,9 +145,11 @@ class TestPairwise:
         guide = pyro_dsae.Pairwise((2, 6, 6), **SIZES, encoder=Frames())
         assert pyro_dsae.infer(guide, torch.rand(3, 4, 2, 6, 6))["z"].shape == (3, 4, 3)
 
-    def test_is_saved_with_its_own_options(self, make_pair, x, tmp_path):
+    @pytest.mark.parametrize("content_encoder", [False, True, "pooled"])
+    def test_is_saved_with_its_own_options(self, x, content_encoder, tmp_path):
         model = pyro_dsae.Unordered((3, 16, 16), **SIZES, modulated=True)
-        guide = pyro_dsae.Pairwise((3, 16, 16), **SIZES, content_frames=2, pairs_at_once=5)
+        options = {"content_frames": 2, "pairs_at_once": 5, "content_encoder": content_encoder}
+        guide = pyro_dsae.Pairwise((3, 16, 16), **SIZES, **options)
         pyro_dsae.save(tmp_path, model, guide)
         model_again, guide_again = pyro_dsae.load(tmp_path)
         assert guide_again.summary.pairs_at_once == 5
@@ -232,6 +234,10 @@ def test_bad_frames_are_named():
         pyro_dsae.Factorised((3, 4))
     with pytest.raises(ValueError, match=r"num_frames must be at least 1, and rise, got \(3, 2\)"):
         pyro_dsae.Pairwise((3, 16, 16), content_frames=(3, 2))
+    with pytest.raises(ValueError, match="content_encoder must be a module, a bool or 'pooled'"):
+        pyro_dsae.Full((3, 16, 16), content_encoder="pool")
+    with pytest.raises(ValueError, match=r"must be \(channels, height, width\), got \(20,\)"):
+        pyro_dsae.Full((20,), content_encoder="pooled")
     with pytest.raises(ValueError, match="likelihood must be one of bernoulli, .*, got 'poisson'"):
         pyro_dsae.DSAE((20,), likelihood="poisson")
     model, guide = pyro_dsae.DSAE((1, 16, 16)), pyro_dsae.Factorised((1, 16, 16))
@@ -285,6 +291,24 @@ class TestViews:
             found = [any(torch.equal(b, a) for b in before.unbind(2)) for a in after.unbind(2)]
             assert all(found)
             torch.testing.assert_close(before.sum((2, 3)), after.sum((2, 3)))
+
+    def test_jitter_shifts_frames_and_changes_their_light(self):
+        x = torch.zeros(1, 300, 1, 9, 9)
+        x[..., 4, 4] = 0.5
+        seen = views.Jitter(2)(x)
+        assert seen.shape == x.shape
+        assert (seen.flatten(2) > 0).sum(-1).eq(1).all()  # one bright pixel, somewhere else
+        places = seen.flatten(2).argmax(-1)
+        rows, columns = places // 9, places % 9
+        for found in (rows, columns):
+            assert set(found.flatten().tolist()) == {2, 3, 4, 5, 6}
+        light = seen.flatten(2).amax(-1)
+        torch.testing.assert_close((2 * light).log().std(), torch.tensor(0.2), atol=0.04, rtol=0)
+        still = torch.rand(2, 3, 3, 8, 8)
+        torch.testing.assert_close(views.Jitter(0, contrast=0.0)(still), still)
+        assert torch.equal(
+            views.Jitter(3, contrast=0.0)(torch.ones_like(still)), torch.ones_like(still)
+        )
 
     def test_strips_must_divide_the_frame(self, x):
         with pytest.raises(ValueError, match="width of 16 .* strips of 5"):

@@ -73,8 +73,9 @@ def _video(path: Path, grey: bool) -> Tensor:
 class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
     """One sequence for each folder of images in ``root``, and for each video.
 
-    Frames are in natural order of their names (frame2 before frame10); hidden files and those of other kinds are
-    passed over. A frame's shorter side is resized to ``size``, with antialiasing, and its centre kept.
+    Frames are in natural order of their names (frame2 before frame10); hidden files and those of other
+    kinds are passed over. A frame's shorter side is resized to ``size``, with antialiasing, and its
+    centre kept.
 
     Args:
         root: the folder of the folders.
@@ -87,9 +88,10 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         mixed_sizes: allow images of different sizes in one folder.
         transform: called on each float tensor ``(num_frames, C, size, size)``.
 
-    An item is ``(x, labels)``: ``x`` float32 ``(num_frames, C, size, size)`` in [0, 1], and which ``sequence`` it
-    is. Raises ``FileNotFoundError`` if ``root`` is no folder or has no sequences, ``ValueError`` naming a
-    folder with too few frames, an image that cannot be read or is of another size, a damaged video.
+    An item is ``(x, labels)``: ``x`` float32 ``(num_frames, C, size, size)`` in [0, 1], and which
+    ``sequence`` it is. Raises ``FileNotFoundError`` if ``root`` is no folder or has no sequences;
+    ``ValueError`` naming a folder with too few frames, an image that cannot be read or is of another size,
+    or a damaged video.
     """
 
     names: list[str]

@@ -95,7 +95,8 @@ def _digits(root: Path, split: str) -> tuple[Tensor, Tensor, str]:
 class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
     """Sequences of moving digits, any number of them: drawn when they are read.
 
-    Several digits are combined by their maximum. Where ``root`` has MNIST's test digits only, its last 1,000 are for testing and the others for training.
+    Several digits are combined by their maximum. Where ``root`` has MNIST's test digits only, the last 1,000
+    are for testing and the others for training.
 
     Args:
         root: folder of MNIST's IDX files, packed or not, or one in torchvision's layout.

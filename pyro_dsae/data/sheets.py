@@ -1,7 +1,7 @@
 """Sheets: all poses of a character as one unordered set, labelled by who it is alone.
 
-The 178 poses of a sheet of LPC sprites are its cells that are not empty: spellcard, thrust, walk, slash and shoot in
-four directions each, and hurt. The procedural characters have the 72 poses of their nine actions.
+The 178 poses of a sheet of LPC sprites are its cells that are not empty: spellcard, thrust, walk, slash and
+shoot in four directions each, and hurt. The procedural characters have the 72 poses of their nine actions.
 """
 
 from __future__ import annotations

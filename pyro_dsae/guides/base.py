@@ -17,6 +17,7 @@ from ..nn import (
     FrameShape,
     GaussianHead,
     PairSummary,
+    PooledEncoder,
     SequenceSummary,
     check_frame_shape,
     check_sequences,
@@ -36,8 +37,8 @@ class SequenceGuide(Program):
         four widths, from the frame inwards.
     :param hidden: units of every other network, and size of the frame features.
     :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
-    :param content_encoder: an encoder for f alone, a module or True for the default; otherwise f and z
-        share ``encoder``.
+    :param content_encoder: an encoder for f alone: a module, True for the default, or ``"pooled"`` for
+        :class:`~pyro_dsae.nn.PooledEncoder`; otherwise f and z share ``encoder``.
     :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
     :param dynamics_view: what q(z | .) sees of x while it trains.
     """
@@ -51,20 +52,31 @@ class SequenceGuide(Program):
         channels: Channels = 32,
         hidden: int = 256,
         encoder: nn.Module | None = None,
-        content_encoder: nn.Module | bool = False,
+        content_encoder: nn.Module | str | bool = False,
         content_view: View | None = None,
         dynamics_view: View | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
-        if content_encoder is True:
-            content_encoder = self.default_encoder(self.frame_shape, hidden, channels)
-        self.content_encoder = content_encoder or None
+        self.content_encoder = self._content_encoder(content_encoder, hidden, channels)
         self.content_view, self.dynamics_view = content_view, dynamics_view
         self.summary = self.make_summary(hidden)
         self.f_head = GaussianHead(self.summary.features, f_dim)
         self.make_dynamics(f_dim, z_dim, hidden)
+
+    def _content_encoder(
+        self, encoder: nn.Module | str | bool, hidden: int, channels: Channels
+    ) -> nn.Module | None:
+        if isinstance(encoder, nn.Module):
+            return encoder
+        if encoder == "pooled":
+            return PooledEncoder(self.frame_shape, hidden, channels)
+        if not isinstance(encoder, bool):
+            raise ValueError(
+                f"content_encoder must be a module, a bool or 'pooled', got {encoder!r}"
+            )
+        return self.default_encoder(self.frame_shape, hidden, channels) if encoder else None
 
     def default_encoder(self, shape: FrameShape, hidden: int, channels: Channels) -> nn.Module:
         """The encoder of each frame."""

@@ -114,7 +114,7 @@ def test_classifier_of_any_size(size):
 def test_classifier_learns_real_digits(data_root):
     folder = data_root / "mnist"
     raw = [
-        np.frombuffer(gzip.open(folder / name).read(), np.uint8, offset=offset).copy()
+        np.frombuffer(gzip.decompress((folder / name).read_bytes()), np.uint8, offset=offset)
         for name, offset in (("t10k-images-idx3-ubyte.gz", 16), ("t10k-labels-idx1-ubyte.gz", 8))
     ]
     images = torch.from_numpy(raw[0]).view(-1, 1, 28, 28).float()

@@ -1,0 +1,175 @@
+"""Moving MNIST: which digit it is, apart from where it stands, learned from frames in no order.
+
+Trains the model of Helminger et al. (AABI 2018), in which the frames of a sequence are a set, with its
+pairwise posterior. A latent z of two numbers then is a chart of the frame, and a classifier of real digits
+says whether moving over it leaves the digit what it is.
+
+    python examples/moving_mnist.py                            # minutes on a laptop
+    python examples/moving_mnist.py --digits 2
+    python examples/moving_mnist.py --preset paper             # for a GPU
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import CACHE, GUIDES, Pair, Preset, Run, find_data, parser
+from torch import Tensor, nn
+
+import pyro_dsae
+from pyro_dsae import metrics, models, plotting
+from pyro_dsae.data import MovingDigits, MovingMNIST, RandomFrames
+
+
+@dataclass(frozen=True)
+class Moving(Preset):
+    """Also how many of a sequence's frames a step sees, and how large the digits are.
+
+    ``pooled`` are networks that learn sooner than the paper's: a content encoder that pools over places
+    and a decoder whose channels f scales and shifts.
+    """
+
+    frames: int = 2
+    digit_size: int | None = None
+    pooled: bool = False
+
+
+PRESETS = {
+    "quick": Moving(
+        32,
+        f_dim=32,
+        z_dim=2,
+        channels=16,
+        hidden=128,
+        batch_size=32,
+        steps=5000,
+        lr=3e-3,
+        digit_size=20,
+        pooled=True,
+    ),
+    "paper": Moving(
+        64,
+        f_dim=512,
+        z_dim=2,
+        channels=(256,) * 4,
+        hidden=512,
+        batch_size=120,
+        steps=60_000,
+        lr=5e-4,
+        schedule="warmup_cosine",
+        frames=4,
+    ),
+}
+
+
+def make_pair(preset: Moving, model: str, guide: str) -> Pair:
+    """Model and guide. f comes from features that are the same wherever the digit stands."""
+    frame, sizes = (1, preset.size, preset.size), preset.networks
+    content = "pooled" if preset.pooled else False
+    return (
+        getattr(models, model)(frame, modulated=preset.pooled, **sizes),
+        GUIDES[guide](frame, content_encoder=content, **sizes),
+    )
+
+
+def weights(steps: int) -> dict[str, Any]:
+    """KL weights: f is cheap, or it is silenced before the decoder has learnt to listen to it."""
+    return {"f": 0.1}
+
+
+def draw(run: Run, model: nn.Module, guide: nn.Module, x: Tensor) -> None:
+    """The paper's figures, of the test sequences ``x``."""
+    latents = pyro_dsae.infer(guide, x)
+    f, z = latents["f"], latents["z"]
+    reconstructed = pyro_dsae.generate(model, f=f, z=z)
+    plotting.grid(torch.stack([x, reconstructed], dim=1).flatten(0, 1), run.out / "reconstructions")
+    for name, frames in (
+        ("new_frames", pyro_dsae.generate(model, f=f, num_frames=x.shape[1])),
+        ("samples", pyro_dsae.generate(model, batch_size=6, num_frames=x.shape[1])),
+        ("swap", pyro_dsae.generate(model, f=f, z=z.roll(1, 0))),
+    ):
+        plotting.grid(frames, run.out / name)
+        plotting.animate(frames, run.out / name)
+    plotting.timeline(z[0], x[0], run.out / "timeline")
+    if z.shape[-1] == 2:
+        points = 8
+        charts = metrics.latent_grid(model, f, points=points)
+        frames = pyro_dsae.generate(model, f=f, z=charts)
+        plotting.latent_map(frames.unflatten(1, (points, points)), run.out / "grid")
+
+
+def main() -> None:
+    """Train, evaluate, draw."""
+    options = parser("moving_mnist", "Moving MNIST: which digit, apart from where it stands.")
+    options.add_argument("--root", type=Path, help="folder of MNIST (default: found or fetched)")
+    options.add_argument(
+        "--digits", type=int, default=1, help="in a frame; z_dim is 2 for one, else 8"
+    )
+    options.add_argument("--model", choices=("Unordered", "DSAE"), default="Unordered")
+    options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
+    options.add_argument("--judged", type=int, default=500, metavar="N", help="test sequences")
+    options.add_argument(
+        "--published", type=Path, metavar="ROOT", help="also score the 10,000 published sequences"
+    )
+    args = options.parse_args()
+    run, preset = Run(args), PRESETS[args.preset]
+    preset = replace(preset, z_dim=2 if args.digits == 1 else 8)
+
+    root = args.root or find_data("mnist")
+    sets = {
+        split: MovingDigits(
+            root or CACHE / "mnist",
+            split,
+            num_digits=args.digits,
+            num_sequences=20_000 if split == "train" else args.judged,
+            size=preset.size,
+            digit_size=preset.digit_size,
+            download=root is None,
+            transform=some,
+            seed=args.seed,
+        )
+        for split, some in (("train", RandomFrames(preset.frames)), ("test", None))
+    }
+    train, test = sets["train"], sets["test"]
+    run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
+    model, guide = run.trained(
+        lambda: make_pair(preset, args.model, args.guide), train, preset, kl_weights=weights
+    )
+
+    figures = {}
+    x = test.sequences(torch.arange(len(test))).to(run.device)
+    if args.digits == 1:
+        run.say("a classifier of real digits, trained once and kept")
+        classifier = metrics.load_or_train_digit_classifier(
+            train.digit_images,
+            train.digit_labels,
+            test.digit_images,
+            test.digit_labels,
+            size=preset.size,
+            cache_dir=CACHE,
+            device=run.device,
+        )
+        figures["classifier"] = classifier.accuracy
+        run.say("evaluation on test digits")
+        figures["grid"] = metrics.grid_consistency(
+            model, guide, classifier, x, test.digits[:, 0], seed=args.seed
+        )
+        figures["position"] = metrics.position_r2(guide, x, test.positions[:, :, 0])
+    figures["elbo"] = run.elbo(model, guide, train.sequences(torch.arange(len(test))), x)
+    if args.published:
+        published = MovingMNIST(args.published)
+        figures["elbo"]["published"] = pyro_dsae.evaluate_elbo(model, guide, published)["elbo"]
+
+    run.say("pictures")
+    torch.manual_seed(args.seed)
+    first = [int((test.digits[:, 0] == digit).nonzero()[0]) for digit in test.digits[:, 0].unique()]
+    draw(run, model, guide, x[first[:6]])
+    figures["run"] = run.figures(model, guide)
+    run.finish(figures)
+
+
+if __name__ == "__main__":
+    main()
