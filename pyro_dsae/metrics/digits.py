@@ -32,7 +32,7 @@ from .judge import augment
 
 NUM_DIGITS = 10
 
-_VERSION = 1  # of architecture and training: raise it with any change, or old weights are taken
+_VERSION = 2  # of architecture and training: raise it with any change, or old weights are taken
 _WIDTHS_AND_STRIDES = ((16, 1), (32, 2), (48, 1), (64, 2), (96, 1))
 
 
@@ -59,11 +59,9 @@ class DigitClassifier(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """``(N, 10)``, of ``frames`` ``(N, 1, size, size)`` in [0, 1]."""
-        if frames.dim() != 4 or tuple(frames.shape[1:]) != (1, self.size, self.size):
-            raise ValueError(
-                f"frames must be (batch, 1, {self.size}, {self.size}), got {tuple(frames.shape)}"
-            )
+        """``(N, 10)``, of ``frames`` ``(N, 1, H, W)`` in [0, 1]."""
+        if frames.dim() != 4 or frames.shape[1] != 1:
+            raise ValueError(f"frames must be (batch, 1, height, width), got {tuple(frames.shape)}")
         h = self.features(frames.contiguous(memory_format=torch.channels_last))
         return self.head(h.amax((-2, -1))).log_softmax(-1)
 
@@ -118,7 +116,7 @@ def train_digit_classifier(
     :param images: uint8 ``(M, h, h)`` at the scale that they have in frames, and so are
         ``test_images``, on which ``accuracy`` is measured.
     :param labels: long ``(M,)``, 0 to 9, and so are ``test_labels``.
-    :param size: side of the frames.
+    :param size: side of the frames of the test, and of those that it is made for.
     :param progress: a progress bar; by default when standard error is a terminal.
     :returns: the classifier on the device, in evaluation mode.
     :raises ValueError: if images or labels are not as described, or digits larger than frames.
@@ -133,9 +131,11 @@ def train_digit_classifier(
         optimizer = torch.optim.AdamW(classifier.parameters(), lr)
         cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
         hidden = None if progress is None else not progress
+        side = images.shape[-1]
+        close = min(size, side + side // 2)  # more black would add time, and nothing to the maxima
         for _ in trange(steps, desc="digit classifier", disable=hidden):
             index = torch.randint(len(images), (batch_size,), generator=picks)
-            frames = _paste(images[index], size, picks).to(device)
+            frames = _paste(images[index], close, picks).to(device)
             log_p = classifier(augment(frames.unsqueeze(1)).squeeze(1))
             loss = F.nll_loss(log_p, labels[index].to(device))
             optimizer.zero_grad()
