@@ -28,12 +28,12 @@ from pyro_dsae.data import FrameFolders
 class Faces(Preset):
     """And how many of a person's pictures a step sees."""
 
-    frames: int = 5
+    frames: int = 2
 
 
 PRESETS = {
     "quick": Faces(
-        32, f_dim=32, z_dim=8, channels=16, hidden=128, batch_size=15, steps=1500, lr=2e-3
+        32, f_dim=32, z_dim=8, channels=16, hidden=128, batch_size=30, steps=1000, lr=2e-3
     ),
     "paper": Faces(
         64,
@@ -45,6 +45,7 @@ PRESETS = {
         steps=43_000,
         lr=5e-4,
         schedule="warmup_cosine",
+        frames=4,
     ),
 }
 
@@ -52,7 +53,7 @@ PRESETS = {
 def make_pair(preset: Faces, channels: int, guide: str) -> Pair:
     """Model and guide. q(f | .) sees pictures shifted a little and under other light."""
     frame = (channels, preset.size, preset.size)
-    return pyro_dsae.Unordered(frame, **preset.networks), GUIDES[guide](
+    return pyro_dsae.Unordered(frame, modulated=True, **preset.networks), GUIDES[guide](
         frame, content_encoder=True, content_view=views.Jitter(preset.size // 16), **preset.networks
     )
 

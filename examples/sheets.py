@@ -147,7 +147,7 @@ def main() -> None:
             "run": part.figures(model, guide),
         }
         torch.manual_seed(args.seed)
-        x = torch.stack([RandomFrames(8)(test.frames[i]) for i in range(0, 296, 50)])
+        x = torch.stack([RandomFrames(8)(test.frames[i]) for i in range(0, len(test), 50)])
         draw(part, model, guide, x.to(run.device).float() / 255)
     first = found[args.guides[0]]
     others = {"guides": found} if len(found) > 1 else {}

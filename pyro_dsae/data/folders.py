@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,32 @@ VIDEOS = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
 _LEAST = 2  # frames, of which a sequence is made
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     """A key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", path.name.casefold())
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
 
 
 def _visible(folder: Path) -> list[Path]:
     return sorted((p for p in folder.iterdir() if not p.name.startswith(".")), key=_natural)
 
 
+def _images(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.suffix.lower() in IMAGES]
+
+
 def _image(path: Path) -> Image.Image:
     """An image with its header read; ValueError naming the file that is none."""
     try:
-        return Image.open(path)
-    except (OSError, SyntaxError) as error:
+        image = Image.open(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(
             f"{path} must be an image, got one that cannot be read: {error}"
         ) from error
+    if image.mode.startswith(("I", "F")):
+        image.close()
+        raise ValueError(f"{path} must have 8 bits a channel, got mode {image.mode}")
+    return image
 
 
 def _decoded(path: Path, mode: str) -> Tensor:
@@ -44,12 +53,12 @@ def _decoded(path: Path, mode: str) -> Tensor:
     with _image(path) as image:
         try:
             return transforms.pil_to_tensor(image.convert(mode))
-        except (OSError, SyntaxError) as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path} must be a whole image, got a damaged one: {error}") from error
 
 
-def _video(path: Path, grey: bool) -> Tensor:
-    """All frames of a video, uint8 ``(T, C, H, W)``."""
+def _video(path: Path) -> Iterator[Any]:
+    """The frames of a video one after another, as PyAV has them."""
     try:
         import av
     except ImportError as error:
@@ -58,16 +67,15 @@ def _video(path: Path, grey: bool) -> Tensor:
         ) from error
     try:
         with av.open(str(path)) as container:
-            frames = [
-                torch.from_numpy(frame.to_ndarray(format="gray" if grey else "rgb24"))
-                for frame in container.decode(video=0)
-            ]
+            yield from container.decode(video=0)
     except (av.error.FFmpegError, IndexError) as error:
         raise ValueError(f"{path} must be a video, got one that cannot be read: {error}") from error
-    if not frames:
-        raise ValueError(f"{path} must be a video, got one without frames")
-    stacked = torch.stack(frames)
-    return stacked.unsqueeze(1) if grey else stacked.permute(0, 3, 1, 2)
+
+
+def _pixels(frame: Any, grey: bool) -> Tensor:
+    """A frame of a video, uint8 ``(C, H, W)``."""
+    x = torch.from_numpy(frame.to_ndarray(format="gray" if grey else "rgb24"))
+    return x.unsqueeze(0) if grey else x.permute(2, 0, 1)
 
 
 class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
@@ -84,14 +92,14 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         size: height and width of a frame in pixels.
         grey: one channel in place of three.
         in_memory: decode every sequence once and keep it, as uint8; else read what is asked for. A video
-            is always read as a whole.
+            is always decoded from its start, and one frame of it held at a time.
         mixed_sizes: allow images of different sizes in one folder.
         transform: called on each float tensor ``(num_frames, C, size, size)``.
 
     An item is ``(x, labels)``: ``x`` float32 ``(num_frames, C, size, size)`` in [0, 1], and which
     ``sequence`` it is. Raises ``FileNotFoundError`` if ``root`` is no folder or has no sequences;
-    ``ValueError`` naming a folder with too few frames, an image that cannot be read or is of another size,
-    or a damaged video.
+    ``ValueError`` naming a folder with too few frames, an image that cannot be read or is of another size
+    or depth than 8 bits, or a damaged video; ``ImportError`` on a video without PyAV.
     """
 
     names: list[str]
@@ -117,35 +125,32 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         if not root.is_dir():
             raise FileNotFoundError(f"root is not a folder: {root}")
         self.num_frames, self.size, self.grey, self.transform = num_frames, size, grey, transform
-        self.names, self.lengths = [], []
-        self._files: list[list[Path] | Path] = []
-        self._kept: dict[int, Tensor] = {}
-        for path in _visible(root):
-            if path.is_dir():
-                files = [file for file in _visible(path) if file.suffix.lower() in IMAGES]
-                self._add(path, files, len(files))
-                if not mixed_sizes:
-                    _check_sizes(files)
-            elif path.suffix.lower() in VIDEOS:
-                frames = self._resized(_video(path, grey))
-                if in_memory:
-                    self._kept[len(self.names)] = frames
-                self._add(path, path, len(frames))
-        if not self.names:
+        paths = [p for p in _visible(root) if p.is_dir() or p.suffix.lower() in VIDEOS]
+        if not paths:
             raise FileNotFoundError(
                 f"root must hold a folder of images a sequence, got none: {root}"
             )
-        if in_memory:
-            for i in range(len(self)):
-                self._kept[i] = self._read(i, torch.arange(self.lengths[i]))
+        self.names = [path.name if path.is_dir() else path.stem for path in paths]
+        self._files = [_images(path) if path.is_dir() else path for path in paths]
+        for path, files in zip(paths, self._files, strict=True):
+            if isinstance(files, list):
+                self._check_length(path, len(files))
+                _check_headers(files, mixed_sizes)
+        self.lengths, self._kept = [], []
+        for i, (path, files) in enumerate(zip(paths, self._files, strict=True)):
+            if in_memory:
+                frames = self._decode(i)
+                self.lengths.append(len(frames))
+            else:
+                self.lengths.append(sum(1 for _ in _video(path)) if files is path else len(files))
+            self._check_length(path, self.lengths[i])
+            if in_memory:
+                self._kept.append(torch.stack(frames))
 
-    def _add(self, path: Path, files: list[Path] | Path, length: int) -> None:
+    def _check_length(self, path: Path, length: int) -> None:
         least = max(_LEAST, self.num_frames or 0)
         if length < least:
             raise ValueError(f"{path} must hold at least {least} frames, got {length}")
-        self.names.append(path.stem if path.is_file() else path.name)
-        self.lengths.append(length)
-        self._files.append(files)
 
     def _resized(self, frames: Tensor) -> Tensor:
         """The centre of frames ``(..., C, H, W)``, square."""
@@ -154,15 +159,25 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         sides = [max(self.size, round(side * scale)) for side in (height, width)]
         return transforms.center_crop(transforms.resize(frames, sides, antialias=True), [self.size])
 
-    def _read(self, i: int, order: Tensor) -> Tensor:
-        """Frames ``order`` of sequence ``i``, uint8."""
-        if i in self._kept:
-            return self._kept[i][order]
+    def _decode(self, i: int, order: list[int] | None = None) -> list[Tensor]:
+        """Frames ``order`` of sequence ``i``, or all, from their files: uint8 ``(C, size, size)`` each."""
         files = self._files[i]
         if isinstance(files, Path):
-            return self._resized(_video(files, self.grey))[order]
+            wanted = None if order is None else set(order)
+            last = None if order is None else max(order) + 1
+            frames = {
+                t: self._resized(_pixels(frame, self.grey))
+                for t, frame in enumerate(islice(_video(files), last))
+                if wanted is None or t in wanted
+            }
+            return [frames[t] for t in (frames if order is None else order)]
         mode = "L" if self.grey else "RGB"
-        return torch.stack([self._resized(_decoded(files[t], mode)) for t in order.tolist()])
+        chosen = files if order is None else [files[t] for t in order]
+        return [self._resized(_decoded(file, mode)) for file in chosen]
+
+    def _read(self, i: int, order: Tensor) -> Tensor:
+        """Frames ``order`` of sequence ``i``, uint8 ``(T, C, size, size)``."""
+        return self._kept[i][order] if self._kept else torch.stack(self._decode(i, order.tolist()))
 
     def sequence(self, i: int) -> Tensor:
         """All frames of one sequence in order, float32 ``(T, C, size, size)`` in [0, 1]."""
@@ -181,13 +196,13 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         return (x if self.transform is None else self.transform(x)), {"sequence": i}
 
 
-def _check_sizes(files: list[Path]) -> None:
-    """ValueError naming the first image whose size is not that of the first of all."""
+def _check_headers(files: list[Path], mixed_sizes: bool) -> None:
+    """ValueError naming the first file that is no image, or whose size is not that of the first of all."""
     first = None
     for path in files:
         with _image(path) as image:
             first = first or image.size
-            if image.size != first:
+            if image.size != first and not mixed_sizes:
                 raise ValueError(
                     f"{path} must be {first[0]} x {first[1]} pixels, as {files[0].name}, got "
                     f"{image.size[0]} x {image.size[1]} (mixed_sizes=True allows it)"

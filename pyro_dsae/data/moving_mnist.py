@@ -4,7 +4,9 @@ A coordinate of a digit, as a share of its free range, is a triangle wave of tim
 
 .. math:: u_t = 1 - |1 - (u_0 + v t) \bmod 2|, \quad |v| = 0.1 \text{ in two dimensions},
 
-as in the script of Srivastava, Mansimov & Salakhutdinov (ICML 2015) that made the published sequences.
+as in the script of Srivastava, Mansimov & Salakhutdinov (ICML 2015) that made the published sequences. There
+too several digits are combined by their maximum; but a digit stops at a border for a frame where here it is
+reflected, and corners are rounded down to whole pixels where here they are rounded.
 """
 
 from __future__ import annotations
@@ -72,24 +74,26 @@ def _digits(root: Path, split: str) -> tuple[Tensor, Tensor, str]:
         part: [_find(root, f"{stem}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
         for part, stem in _FILES.items()
     }
-    images, labels = paths[split]
-    if images and labels:
-        digits, values = _read(images, labels)
-        if split == "test" and not all(paths["train"]):
-            source = f"MNIST's last {_HELD_OUT} test digits (no training digits in {root})"
-            return digits[-_HELD_OUT:], values[-_HELD_OUT:], source
-        return digits, values, f"MNIST's {len(digits)} {split} digits"
-    images, labels = paths["test"]
-    if split == "train" and images and labels:
-        digits, values = _read(images, labels)
-        source = (
-            f"MNIST's first {len(digits) - _HELD_OUT} test digits (no training digits in {root})"
+    both = all(paths["train"])
+    images, labels = paths[split if both else "test"]
+    if not (images and labels):
+        raise FileNotFoundError(
+            f"root must hold MNIST's IDX files, such as {_FILES['test']}-images-idx3-ubyte.gz and "
+            f"{_FILES['test']}-labels-idx1-ubyte.gz (download=True fetches them), got {root}"
         )
-        return digits[:-_HELD_OUT], values[:-_HELD_OUT], source
-    raise FileNotFoundError(
-        f"root must hold MNIST's IDX files, such as {_FILES['test']}-images-idx3-ubyte.gz and "
-        f"{_FILES['test']}-labels-idx1-ubyte.gz (download=True fetches them), got {root}"
-    )
+    digits, values = _read(images, labels)
+    if both:
+        return digits, values, f"MNIST's {len(digits)} {split} digits"
+    rest = len(digits) - _HELD_OUT
+    if rest < 1:
+        raise ValueError(
+            f"{images} must hold more than {_HELD_OUT} digits, as {root} has none for training, "
+            f"got {len(digits)}"
+        )
+    lacking = f"(no training digits in {root})"
+    if split == "train":
+        return digits[:rest], values[:rest], f"MNIST's first {rest} test digits {lacking}"
+    return digits[rest:], values[rest:], f"MNIST's last {_HELD_OUT} test digits {lacking}"
 
 
 class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
@@ -191,7 +195,7 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         return len(self.index)
 
     def __getitem__(self, i: int) -> tuple[Any, dict[str, int]]:
-        x = self.sequences(slice(i, i + 1))[0]
+        x = self.sequences(torch.tensor([i]))[0]
         labels = {f"digit_{k}": int(digit) for k, digit in enumerate(self.digits[i])}
         return (x if self.transform is None else self.transform(x)), labels
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from .characters import ACTIONS, ATTRIBUTES, NUM_VALUES, split_characters
+from .characters import ACTIONS, ATTRIBUTES, NUM_FRAMES, NUM_VALUES, split_characters
 from .procedural import ProceduralSprites
 from .sprites import CELL, COLUMNS, composed
 from .transforms import RandomFrames
@@ -22,6 +22,12 @@ ROWS = (7,) * 4 + (8,) * 4 + (9,) * 4 + (6,) * 4 + (13,) * 4 + (6,)
 """Poses in each row of a sheet."""
 POSES = tuple(row * COLUMNS + column for row, length in enumerate(ROWS) for column in range(length))
 """The cells that are not empty."""
+
+
+def _check(num_frames: int | None, poses: int) -> None:
+    """Before anything is drawn."""
+    if num_frames is not None and not 1 <= num_frames <= poses:
+        raise ValueError(f"num_frames must be 1 to {poses}, got {num_frames}")
 
 
 class _Sheets(Dataset[tuple[Any, dict[str, int]]]):
@@ -41,8 +47,6 @@ class _Sheets(Dataset[tuple[Any, dict[str, int]]]):
         num_frames: int | None,
         transform: Callable[[Tensor], Any] | None,
     ) -> None:
-        if num_frames is not None and not 1 <= num_frames <= frames.shape[1]:
-            raise ValueError(f"num_frames must be 1 to {frames.shape[1]}, got {num_frames}")
         self.frames, self.split, self.transform = frames, split, transform
         self.labels = {name: characters[:, i].clone() for i, name in enumerate(ATTRIBUTES)}
         self.draw = None if num_frames is None else RandomFrames(num_frames)
@@ -83,6 +87,7 @@ class ProceduralSheets(_Sheets):
         transform: Callable[[Tensor], Any] | None = None,
         seed: int = 0,
     ) -> None:
+        _check(num_frames, len(ACTIONS) * NUM_FRAMES)
         frames = ProceduralSprites(split, size=size, seed=seed).frames
         frames = frames.unflatten(0, (-1, len(ACTIONS))).flatten(1, 2)
         super().__init__(frames, split_characters(split, seed), split, num_frames, transform)
@@ -111,6 +116,7 @@ class Sheets(_Sheets):
         seed: int = 0,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
+        _check(num_frames, len(POSES))
         characters = split_characters(split, seed)
         name = f"sheets-{split}-{size}-{seed}"
         frames = composed(
