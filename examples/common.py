@@ -51,6 +51,28 @@ class Preset:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class SetPreset(Preset):
+    """For frames in no order: also how many of a set's frames a step sees."""
+
+    frames: int = 2
+
+
+APPENDIX = SetPreset(
+    64,
+    f_dim=512,
+    z_dim=2,
+    channels=(256,) * 4,
+    hidden=512,
+    batch_size=120,
+    steps=43_000,
+    lr=5e-4,
+    schedule="warmup_cosine",
+    frames=4,
+)
+"""The sizes of Helminger et al. (AABI 2018); learning rate and number of frames are ours."""
+
+
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     """The options that every example has."""
     options = argparse.ArgumentParser(
@@ -193,6 +215,25 @@ def some(data: Dataset, size: int) -> Subset:
     """About ``size`` sequences, evenly from the whole of ``data``."""
     length = len(data)  # type: ignore[arg-type]
     return Subset(data, range(0, length, max(1, length // size)))
+
+
+def draw_sets(run: Run, model: nn.Module, guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """Pictures of sets of frames ``x``, ``(N, T, C, H, W)``: a set a row. Returns their latents.
+
+    ``reconstructions`` below the originals; ``swap``: each content in the dynamics of the first;
+    ``new_frames`` of each; ``samples`` of contents never seen.
+    """
+    latents = pyro_dsae.infer(guide, x)
+    f, z = latents["f"], latents["z"]
+    steps = x.shape[1]
+    reconstructed = pyro_dsae.generate(model, f=f, z=z)
+    swapped = pyro_dsae.generate(model, f=f, z=z[:1].expand(len(f), -1, -1))
+    plotting.grid(torch.stack([x, reconstructed], dim=1).flatten(0, 1), run.out / "reconstructions")
+    plotting.grid(torch.cat([x[:1], swapped]), run.out / "swap")
+    plotting.animate(swapped, run.out / "swap")
+    plotting.grid(pyro_dsae.generate(model, f=f, num_frames=steps), run.out / "new_frames")
+    plotting.grid(pyro_dsae.generate(model, batch_size=6, num_frames=steps), run.out / "samples")
+    return latents
 
 
 def find_data(name: str) -> Path | None:

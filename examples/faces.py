@@ -10,12 +10,11 @@ that of their other pictures?
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import GUIDES, Pair, Preset, Run, find_data, parser
+from common import APPENDIX, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, parser
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 
@@ -23,34 +22,15 @@ import pyro_dsae
 from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import FrameFolders
 
-
-@dataclass(frozen=True)
-class Faces(Preset):
-    """And how many of a person's pictures a step sees."""
-
-    frames: int = 2
-
-
 PRESETS = {
-    "quick": Faces(
+    "quick": SetPreset(
         32, f_dim=32, z_dim=8, channels=16, hidden=128, batch_size=30, steps=1000, lr=2e-3
     ),
-    "paper": Faces(
-        64,
-        f_dim=512,
-        z_dim=2,
-        channels=(256,) * 4,
-        hidden=512,
-        batch_size=120,
-        steps=43_000,
-        lr=5e-4,
-        schedule="warmup_cosine",
-        frames=4,
-    ),
+    "paper": APPENDIX,
 }
 
 
-def make_pair(preset: Faces, channels: int, guide: str) -> Pair:
+def make_pair(preset: SetPreset, channels: int, guide: str) -> Pair:
     """Model and guide. q(f | .) sees pictures shifted a little and under other light."""
     frame = (channels, preset.size, preset.size)
     return pyro_dsae.Unordered(frame, modulated=True, **preset.networks), GUIDES[guide](
@@ -65,15 +45,11 @@ def weights(steps: int) -> dict[str, Any]:
 
 def draw(run: Run, model: nn.Module, guide: nn.Module, people: list[Tensor]) -> None:
     """Pictures of people not trained on: theirs, reconstructed, in the poses of others, and new."""
-    x = torch.stack([pictures[:6] for pictures in people[:6]]).to(run.device)
-    latents = pyro_dsae.infer(guide, x)
+    shown = min(6, *(len(pictures) for pictures in people))
+    x = torch.stack([pictures[:shown] for pictures in people[:6]]).to(run.device)
+    latents = draw_sets(run, model, guide, x)
     f, z = latents["f"], latents["z"]
-    reconstructed = pyro_dsae.generate(model, f=f, z=z)
-    plotting.grid(torch.stack([x, reconstructed], dim=1).flatten(0, 1), run.out / "reconstructions")
-    everyone = pyro_dsae.generate(model, f=f, z=z[:1].expand(len(f), -1, -1))
-    plotting.grid(torch.cat([x[:1], everyone]), run.out / "swap")
-    plotting.grid(pyro_dsae.generate(model, f=f, num_frames=6), run.out / "new_frames")
-    plotting.timeline(z[0, :, :2], x[0], run.out / "timeline")
+    plotting.timeline(z[0, :, :2], x[0], run.out / "timeline", extremes=min(3, shown // 2))
     if z.shape[-1] == 2:
         frames = pyro_dsae.generate(model, f=f, z=metrics.latent_grid(model, f))
         plotting.latent_map(frames.unflatten(1, (8, 8)), run.out / "grid")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, find_data, parser
+from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, parser
 from torch import Tensor, nn
 
 import pyro_dsae
@@ -25,14 +25,13 @@ from pyro_dsae.data import MovingDigits, MovingMNIST, RandomFrames
 
 
 @dataclass(frozen=True)
-class Moving(Preset):
-    """Also how many of a sequence's frames a step sees, and how large the digits are.
+class Moving(SetPreset):
+    """Also how large the digits are, and which networks see them.
 
-    ``pooled`` are networks that learn sooner than the paper's: a content encoder that pools over places
-    and a decoder whose channels f scales and shifts.
+    ``pooled`` networks learn sooner than the paper's: a content encoder that pools over places and a
+    decoder whose channels f scales and shifts.
     """
 
-    frames: int = 2
     digit_size: int | None = None
     pooled: bool = False
 
@@ -50,18 +49,7 @@ PRESETS = {
         digit_size=20,
         pooled=True,
     ),
-    "paper": Moving(
-        64,
-        f_dim=512,
-        z_dim=2,
-        channels=(256,) * 4,
-        hidden=512,
-        batch_size=120,
-        steps=60_000,
-        lr=5e-4,
-        schedule="warmup_cosine",
-        frames=4,
-    ),
+    "paper": Moving(**{**vars(APPENDIX), "steps": 60_000}),
 }
 
 
@@ -82,17 +70,8 @@ def weights(steps: int) -> dict[str, Any]:
 
 def draw(run: Run, model: nn.Module, guide: nn.Module, x: Tensor) -> None:
     """The paper's figures, of the test sequences ``x``."""
-    latents = pyro_dsae.infer(guide, x)
+    latents = draw_sets(run, model, guide, x)
     f, z = latents["f"], latents["z"]
-    reconstructed = pyro_dsae.generate(model, f=f, z=z)
-    plotting.grid(torch.stack([x, reconstructed], dim=1).flatten(0, 1), run.out / "reconstructions")
-    for name, frames in (
-        ("new_frames", pyro_dsae.generate(model, f=f, num_frames=x.shape[1])),
-        ("samples", pyro_dsae.generate(model, batch_size=6, num_frames=x.shape[1])),
-        ("swap", pyro_dsae.generate(model, f=f, z=z.roll(1, 0))),
-    ):
-        plotting.grid(frames, run.out / name)
-        plotting.animate(frames, run.out / name)
     plotting.timeline(z[0], x[0], run.out / "timeline")
     if z.shape[-1] == 2:
         points = 8
@@ -119,6 +98,7 @@ def main() -> None:
     preset = replace(preset, z_dim=2 if args.digits == 1 else 8)
 
     root = args.root or find_data("mnist")
+    drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None
     sets = {
         split: MovingDigits(
             root or CACHE / "mnist",
@@ -131,7 +111,7 @@ def main() -> None:
             transform=some,
             seed=args.seed,
         )
-        for split, some in (("train", RandomFrames(preset.frames)), ("test", None))
+        for split, some in (("train", drawn), ("test", None))
     }
     train, test = sets["train"], sets["test"]
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")

@@ -11,46 +11,26 @@ whose colours and hair it sees.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, parser
-from torch import nn
+from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, parser
 
 import pyro_dsae
-from pyro_dsae import metrics, plotting, views
+from pyro_dsae import metrics, views
 from pyro_dsae.data import ProceduralSheets, RandomFrames, Sheets
 
-
-@dataclass(frozen=True)
-class Poses(Preset):
-    """And how many poses of a character a step sees."""
-
-    frames: int = 2
-
-
 PRESETS = {
-    "quick": Poses(
+    "quick": SetPreset(
         32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=3500, lr=3e-3
     ),
-    "paper": Poses(
-        64,
-        f_dim=512,
-        z_dim=16,
-        channels=(256,) * 4,
-        hidden=512,
-        batch_size=120,
-        steps=43_000,
-        lr=5e-4,
-        schedule="warmup_cosine",
-        frames=4,
-    ),
+    "paper": replace(APPENDIX, z_dim=16),
 }
 
 
-def make_pair(preset: Poses, guide: str) -> Pair:
+def make_pair(preset: SetPreset, guide: str) -> Pair:
     """Model and guide. q(z | .) sees colours mixed at random, so that f must know them."""
     frame = (3, preset.size, preset.size)
     return pyro_dsae.Unordered(frame, modulated=True, **preset.networks), GUIDES[guide](
@@ -61,18 +41,6 @@ def make_pair(preset: Poses, guide: str) -> Pair:
 def weights(steps: int) -> dict[str, Any]:
     """KL weights: f is cheap until the decoder has learnt to listen to it."""
     return {"f": pyro_dsae.piecewise_linear((int(0.6 * steps), 0.3), (steps, 1.0))}
-
-
-def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
-    """Pictures of what the model does with the sheets ``x``: eight poses each."""
-    latents = pyro_dsae.infer(guide, x)
-    f, z = latents["f"], latents["z"]
-    reconstructed = pyro_dsae.generate(model, f=f, z=z)
-    plotting.grid(torch.stack([x, reconstructed], dim=1).flatten(0, 1), run.out / "reconstructions")
-    everyone = pyro_dsae.generate(model, f=f, z=z[:1].expand(len(f), -1, -1))
-    plotting.grid(torch.cat([x[:1], everyone]), run.out / "swap")
-    plotting.grid(pyro_dsae.generate(model, f=f, num_frames=8), run.out / "new_frames")
-    plotting.grid(pyro_dsae.generate(model, batch_size=6, num_frames=8), run.out / "samples")
 
 
 def table(by_guide: dict[str, dict[str, Any]]) -> str:
@@ -148,7 +116,7 @@ def main() -> None:
         }
         torch.manual_seed(args.seed)
         x = torch.stack([RandomFrames(8)(test.frames[i]) for i in range(0, len(test), 50)])
-        draw(part, model, guide, x.to(run.device).float() / 255)
+        draw_sets(part, model, guide, x.to(run.device).float() / 255)
     first = found[args.guides[0]]
     others = {"guides": found} if len(found) > 1 else {}
     run.finish({**first, **others}, table({name: f["by_frames"] for name, f in found.items()}))

@@ -65,7 +65,7 @@ def test_the_moving_mnist_example(tmp_path, data_root):
     assert "MNIST's first 9000 test digits" in printed
     figures = figures_of(
         out,
-        "grid.png timeline.png new_frames.gif samples.gif swap.gif reconstructions.png loss.png",
+        "grid.png timeline.png new_frames.png samples.png swap.gif reconstructions.png loss.png",
     )
     assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
     assert set(figures["position"]) >= {"r2", "r2_linear"}
@@ -84,7 +84,7 @@ def test_the_moving_mnist_example(tmp_path, data_root):
 
     two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", str(tmp_path / "two")]
     run(tmp_path, script, *options, *two)
-    assert "grid" not in figures_of(tmp_path / "two", "samples.gif timeline.png")
+    assert "grid" not in figures_of(tmp_path / "two", "samples.png timeline.png")
 
 
 def test_the_sheets_example(tmp_path):
@@ -121,35 +121,22 @@ def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
     options = ["--judged", "90", "--device", "cpu", "--batch-size", "8", "--out", str(out)]
     printed = run(tmp_path, script, "--steps", "2", *options)
     assert printed.splitlines()[-1] == f"Figures, pictures and the model are in {out.resolve()}"
-    figures = json.loads((out / "metrics.json").read_text())
+    names = "swap reconstructions fixed_f fixed_z samples forecast trajectories loss latents_arviz"
+    films = "swap fixed_f fixed_z samples"
+    files = [f"{name}.png" for name in names.split()] + [f"{name}.gif" for name in films.split()]
+    figures = figures_of(out, " ".join(files))
     expected = {
         "judge": {"skin", "trousers", "tops", "hair", "action"},
         "protocol_a": {"skin", "trousers", "tops", "hair", "action"},
         "protocol_b": {"static_accuracy", "inception_score", "h_y_given_x", "h_y"},
         "protocol_b_reverse": {"action", "action_type", "direction"},
         "swap": {"static_accuracy", "action", "action_type", "direction"},
-        "elbo": {"train", "test", "kl_f", "kl_z", "bits_per_dim"},
-        "run": {
-            "seconds",
-            "sequences_per_second",
-            "peak_memory_bytes",
-            "device",
-            "seed",
-            "steps",
-            "parameters",
-        },
     }
     for group, keys in expected.items():
         assert keys <= set(figures[group]), group
     assert set(figures["protocol_a"]["hair"]) == {"disagreement", "kl_recon", "kl_random"}
     assert figures["run"]["steps"] == 2
     assert figures["judge"]["reliable"]
-    names = "swap reconstructions fixed_f fixed_z samples forecast trajectories loss latents_arviz"
-    for name in names.split():
-        assert (out / f"{name}.png").stat().st_size > 1000, name
-    for name in ("swap", "fixed_f", "fixed_z", "samples"):
-        assert (out / f"{name}.gif").stat().st_size > 1000, name
-    assert (out / "model" / "guide" / "model.safetensors").is_file()
 
     run(tmp_path, script, "--evaluate", str(out / "model"), *options[:4], "--out", str(tmp_path))
     evaluated = json.loads((tmp_path / "metrics.json").read_text())

@@ -138,12 +138,13 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
                 _check_headers(files, mixed_sizes)
         self.lengths, self._kept = [], []
         for i, (path, files) in enumerate(zip(paths, self._files, strict=True)):
+            frames = self._decode(i) if in_memory else []
             if in_memory:
-                frames = self._decode(i)
-                self.lengths.append(len(frames))
+                length = len(frames)
             else:
-                self.lengths.append(sum(1 for _ in _video(path)) if files is path else len(files))
-            self._check_length(path, self.lengths[i])
+                length = len(files) if isinstance(files, list) else sum(1 for _ in _video(files))
+            self._check_length(path, length)
+            self.lengths.append(length)
             if in_memory:
                 self._kept.append(torch.stack(frames))
 

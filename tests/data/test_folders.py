@@ -42,6 +42,14 @@ class TestFrameFolders:
         assert labels == {"sequence": 0}
         torch.testing.assert_close(data.sequence(0), x)
 
+    def test_natural_order_of_odd_names(self, tmp_path):
+        names = ["2", "²", "02", "10", "a1b10", "a1b9", "a"]
+        for name in names:
+            for t in range(2):
+                write(tmp_path / name / f"{t}.png", 0)
+        expected = ["02", "2", "10", "a", "a1b9", "a1b10", "²"]
+        assert FrameFolders(tmp_path, size=4).names == expected
+
     @pytest.mark.parametrize("in_memory", [True, False])
     def test_draws_frames_anew_each_time(self, root, in_memory):
         data = FrameFolders(root, size=16, num_frames=3, in_memory=in_memory)
@@ -91,9 +99,28 @@ class TestFrameFolders:
             assert (data.names, data.lengths) == (["clip"], [5])
             levels = 255 * data[0][0].mean((1, 2, 3))
             torch.testing.assert_close(levels, 40.0 * torch.arange(5), atol=6, rtol=0)
+            few = FrameFolders(tmp_path, size=16, in_memory=in_memory, num_frames=2)
+            draws = {tuple((few[0][0].mean((1, 2, 3)) * 255 / 40).tolist()) for _ in range(20)}
+            rounded = {tuple(round(level) for level in draw) for draw in draws}
+            assert all(len({*draw}) == 2 and {*draw} <= {*range(5)} for draw in rounded)
+            assert len(rounded) > 5
+            with pytest.raises(ValueError, match="clip.mp4 must hold at least 6 frames, got 5"):
+                FrameFolders(tmp_path, num_frames=6, in_memory=in_memory)
         assert FrameFolders(tmp_path, size=16, grey=True).sequence(0).shape == (5, 1, 16, 16)
         (tmp_path / "other.avi").write_bytes(b"no video")
-        with pytest.raises(ValueError, match="other.avi must be a video"):
+        for in_memory in (True, False):
+            with pytest.raises(ValueError, match="other.avi must be a video"):
+                FrameFolders(tmp_path, in_memory=in_memory)
+
+    def test_sound_alone_is_no_video(self, tmp_path):
+        av = pytest.importorskip("av")
+        with av.open(str(tmp_path / "song.mp4"), "w") as container:
+            stream = container.add_stream("aac", rate=8000)
+            sound = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
+            sound.rate = 8000
+            for packet in [*stream.encode(sound), *stream.encode()]:
+                container.mux(packet)
+        with pytest.raises(ValueError, match="song.mp4 must be a video"):
             FrameFolders(tmp_path)
 
     def test_videos_without_pyav_say_what_to_install(self, tmp_path, monkeypatch):
@@ -122,6 +149,28 @@ class TestBadFolders:
         path = root / "person 9" / "frame5.png"
         path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(ValueError, match="frame5.png must be a"):
+            FrameFolders(root)
+        if length < 70:  # seen in the header
+            for mixed_sizes in (True, False):
+                with pytest.raises(ValueError, match="frame5.png must be an image"):
+                    FrameFolders(root, in_memory=False, mixed_sizes=mixed_sizes)
+        else:
+            data = FrameFolders(root, in_memory=False)
+            with pytest.raises(ValueError, match="frame5.png must be a whole image"):
+                data.sequence(0)
+
+    @pytest.mark.parametrize("data", [b"P5", b"P5\n40 3x\n255\n", b"P2\n2 1\n255\n7 x\n"])
+    def test_damaged_pgm(self, tmp_path, data):
+        write(tmp_path / "one" / "a.pgm", 0, mode="L")
+        (tmp_path / "one" / "b.pgm").write_bytes(data)
+        with pytest.raises(ValueError, match="b.pgm must be a"):
+            FrameFolders(tmp_path, mixed_sizes=True)
+
+    def test_sixteen_bits(self, root):
+        Image.fromarray(np.full((30, 40), 30000, np.uint16)).save(root / "person 9" / "frame2.png")
+        with pytest.raises(
+            ValueError, match="frame2.png must have 8 bits a channel, got mode I;16"
+        ):
             FrameFolders(root)
 
     def test_images_of_different_sizes(self, root):

@@ -80,6 +80,9 @@ class TestMovingDigits:
         torch.testing.assert_close(seen[0], data.sequences(torch.tensor([5]))[0])
         assert x.shape == (3, 1, 64, 64) and x.dtype == torch.float32
         assert labels == {f"digit_{k}": int(data.digits[5, k]) for k in (0, 1)}
+        assert torch.equal(data[-1][0], data[len(data) - 1][0])
+        with pytest.raises(IndexError):
+            data[len(data)]
 
     def test_other_sizes_are_resized_digits(self, root):
         data = MovingDigits(root, size=32, num_sequences=4)
@@ -122,6 +125,10 @@ class TestBadMNIST:
             MovingDigits(tmp_path / "nowhere")
         with pytest.raises(FileNotFoundError, match="t10k-images-idx3-ubyte.gz and .* got .*"):
             MovingDigits(tmp_path)
+        write_mnist(tmp_path, "t10k", 20)
+        for split in ("train", "test"):
+            with pytest.raises(ValueError, match="ubyte must hold more than 1000 digits.*got 20"):
+                MovingDigits(tmp_path, split)
 
     def test_damaged_files_are_named(self, root):
         images, labels = (root / f"train-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))

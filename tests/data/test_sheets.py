@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pyro_dsae.data import ProceduralSheets, ProceduralSprites, Sheets, Sprites, sheets
+from pyro_dsae.data import ProceduralSheets, ProceduralSprites, Sheets, Sprites, sheets, sprites
+from pyro_dsae.data.characters import split_characters
 from pyro_dsae.data.sprites import SEQUENCES
 
 
@@ -52,16 +53,24 @@ class TestSheets:
         cells = opacity.reshape(21, 64, 13, 64).any((1, 3)).ravel()
         assert tuple(np.flatnonzero(cells)) == sheets.POSES
 
-    def test_holds_the_frames_of_the_sprites(self, data_root, tmp_path):
+    def test_holds_the_frames_of_the_sprites(self, data_root, tmp_path, monkeypatch):
+        for module in (sheets, sprites):  # the first eight characters of the split
+            monkeypatch.setattr(module, "split_characters", lambda *of: split_characters(*of)[:8])
         root = data_root / "lpc-sprites"
         data = Sheets(root, "test", size=8, cache_dir=tmp_path)
-        assert data.frames.shape == (296, 178, 3, 8, 8)
+        assert data.frames.shape == (8, 178, 3, 8, 8)
         assert data.frames.flatten(2).any(-1).all()
-        sprites = Sprites(root, "test", size=8, cache_dir=tmp_path)
+        moving = Sprites(root, "test", size=8, cache_dir=tmp_path)
         index = [sheets.POSES.index(cell) for cell in SEQUENCES]
-        assert torch.equal(data.frames[5][index], sprites.frames[45:54].flatten(0, 1))
-        assert data.labels["hair"][5] == sprites.labels["hair"][45]
+        assert torch.equal(data.frames[5][index], moving.frames[45:54].flatten(0, 1))
+        assert data.labels["hair"][5] == moving.labels["hair"][45]
         again = Sheets(root, "test", size=8, cache_dir=tmp_path, num_frames=3)
         assert torch.equal(again.frames, data.frames)
         assert again[0][0].shape == (3, 3, 8, 8)
         assert len([*tmp_path.glob("sheets-*.npy")]) == 1
+
+    @pytest.mark.parametrize("num_frames", [0, 179])
+    def test_a_bad_number_of_poses_is_named_before_any_work(self, data_root, tmp_path, num_frames):
+        with pytest.raises(ValueError, match=f"num_frames must be 1 to 178, got {num_frames}"):
+            Sheets(data_root / "lpc-sprites", num_frames=num_frames, cache_dir=tmp_path)
+        assert not [*tmp_path.iterdir()]
