@@ -6,11 +6,11 @@ from ._compat import check_torchvision
 from .checkpoints import History, load, save
 from .control import forecast, generate, infer, reconstruct, swap
 from .distributions import AutoregressiveNormal, ExchangeableNormal
-from .guides import Factorised, Full, Pairwise
+from .guides import Factorised, FHVAEGuide, Full, Pairwise
 from .handlers import KLWeights, piecewise_linear
 from .inference import elbo_terms, evaluate_elbo, fit
 from .inference_data import to_arviz
-from .models import DSAE, Unordered
+from .models import DSAE, FHVAE, Unordered
 
 check_torchvision()
 
@@ -20,8 +20,10 @@ pyro.settings.set(module_local_params=True)
 __version__ = "0.1.0"
 __all__ = [
     "DSAE",
+    "FHVAE",
     "AutoregressiveNormal",
     "ExchangeableNormal",
+    "FHVAEGuide",
     "Factorised",
     "Full",
     "History",

@@ -1,7 +1,9 @@
 """Everyday names for conditioning: reconstruct, swap, generate, forecast.
 
 Each function conditions a model with :func:`pyro.poutine.condition`; none adds a mechanism of its own.
-Latents are ``f``, ``(N, f_dim)``, and ``z``, ``(N, T, z_dim)``; frames are ``(N, T, *frame)``.
+Latents are ``f``, ``(N, f_dim)``, and ``z``, ``(N, T, z_dim)``, where a model does not say otherwise; frames
+are ``(N, T, *frame)``. A model names its sites of content and of dynamics, see
+:class:`~pyro_dsae.program.Program`.
 Put modules into evaluation mode first (``model.eval()``); no function tracks gradients.
 """
 
@@ -14,19 +16,20 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from .handlers import PosteriorMean
+from .handlers import PosteriorMean, latent_sites
 
 Program = Callable[..., Tensor]
 
 
 def _latents(guide: Callable, x: Tensor) -> dict[str, Tensor]:
-    nodes: dict[str, Any] = poutine.trace(guide).get_trace(x).nodes
-    return {name: nodes[name]["value"] for name in ("f", "z")}
+    trace = poutine.trace(guide).get_trace(x)
+    nodes: dict[str, Any] = trace.nodes
+    return {name: nodes[name]["value"] for name in latent_sites(trace)}
 
 
 @torch.no_grad()
 def infer(guide: Callable, x: Tensor, *, sample: bool = False) -> dict[str, Tensor]:
-    """The latents of ``x``: the means of f, and of z given f; or one draw if ``sample``."""
+    """The latents of ``x`` by site: the means of f, and of z given f; or one draw if ``sample``."""
     if not sample:
         guide = PosteriorMean()(guide)
     return _latents(guide, x)
@@ -36,44 +39,44 @@ def infer(guide: Callable, x: Tensor, *, sample: bool = False) -> dict[str, Tens
 def generate(
     model: Program,
     *,
-    f: Tensor | None = None,
-    z: Tensor | None = None,
     batch_size: int | None = None,
     num_frames: int | None = None,
+    **latents: Any,
 ) -> Tensor:
-    """Mean frames, ``(N, T, *frame)``, of the model with f, z, both or neither fixed.
+    """Mean frames, ``(N, T, *frame)``, of the model with some of its latents fixed, or none.
 
     What is not given is drawn from the prior: ``f`` alone gives one content fresh dynamics of any
     length, ``z`` alone gives one motion fresh contents.
 
-    :raises ValueError: if ``f`` and ``z`` or the sizes asked for do not agree.
+    :param latents: tensors by site, such as ``f`` and ``z``; one of shape ``(N, T, dim)`` sets T.
+    :raises ValueError: if latents or the sizes asked for do not agree.
     """
-    sizes = {"f": None if f is None else f.shape[0], "z": None if z is None else z.shape[0]}
-    for name, size in sizes.items():
-        if size is not None and batch_size not in (None, size):
-            raise ValueError(f"{name} holds {size} sequences, expected {batch_size}")
-        batch_size = batch_size if size is None else size
-    if z is not None:
-        if num_frames not in (None, z.shape[1]):
-            raise ValueError(f"z holds {z.shape[1]} frames, expected {num_frames}")
-        num_frames = z.shape[1]
-    fixed = {name: value for name, value in (("f", f), ("z", z)) if value is not None}
+    fixed = {name: value for name, value in latents.items() if value is not None}
+    for name, value in fixed.items():
+        if batch_size not in (None, len(value)):
+            raise ValueError(f"{name} holds {len(value)} sequences, expected {batch_size}")
+        batch_size = len(value)
+        if value.dim() == 3:
+            if num_frames not in (None, value.shape[1]):
+                raise ValueError(f"{name} holds {value.shape[1]} frames, expected {num_frames}")
+            num_frames = value.shape[1]
     return poutine.condition(model, data=fixed)(batch_size=batch_size, num_frames=num_frames)
 
 
 def reconstruct(model: Program, guide: Callable, x: Tensor, *, sample: bool = False) -> Tensor:
     """Mean frames of the model at the latents of ``x``."""
-    latents = infer(guide, x, sample=sample)
-    return generate(model, f=latents["f"], z=latents["z"])
+    latents: dict[str, Any] = infer(guide, x, sample=sample)
+    return generate(model, num_frames=x.shape[1], **latents)
 
 
 def swap(
     model: Program, guide: Callable, content: Tensor, dynamics: Tensor, *, sample: bool = False
 ) -> Tensor:
     """The content of one batch of sequences in the dynamics of another."""
-    f = infer(guide, content, sample=sample)["f"]
-    z = infer(guide, dynamics, sample=sample)["z"]
-    return generate(model, f=f, z=z)
+    of_content, of_dynamics = (infer(guide, x, sample=sample) for x in (content, dynamics))
+    latents: dict[str, Any] = {name: of_content[name] for name in getattr(model, "content", ("f",))}
+    latents |= {name: of_dynamics[name] for name in getattr(model, "dynamics", ("z",))}
+    return generate(model, num_frames=dynamics.shape[1], **latents)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from pyro.poutine import Trace
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 
@@ -30,6 +31,17 @@ class KLWeights(Messenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not msg["is_observed"] and msg["name"] in self.weights:
             msg["scale"] = msg["scale"] * self.weights[msg["name"]]
+
+
+def latent_sites(trace: Trace) -> list[str]:
+    """Names of the latents that a guide's trace has drawn: no plates, no factors."""
+    return [
+        name
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample"
+        and not site_is_subsample(site)
+        and not (site["infer"] or {}).get("is_auxiliary")
+    ]
 
 
 class PosteriorMean(Messenger):

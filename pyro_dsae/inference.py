@@ -20,14 +20,13 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from pyro import poutine
 from pyro.infer import ELBO, Trace_ELBO
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 from tqdm.auto import tqdm
 
 from .checkpoints import Checkpoints, History, InterruptGuard
-from .handlers import KLWeights
+from .handlers import KLWeights, latent_sites
 
 Weight = float | Callable[[int], float]
 
@@ -37,22 +36,22 @@ class NonFiniteLossError(RuntimeError):
 
 
 @torch.no_grad()
-def elbo_terms(model: Callable, guide: Callable, x: Tensor) -> dict[str, Tensor]:
+def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> dict[str, Tensor]:
     """One-draw estimates of the parts of the ELBO, nats a sequence, each of shape ``(N,)``.
 
-    ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` are log q - log p of each site;
-    ``elbo`` is the first less the other two.
+    ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site) are log q - log p;
+    ``elbo`` is the first less the others. ``given`` goes to both programs, see ``labels`` of :func:`fit`.
     """
-    guide_trace = poutine.trace(guide).get_trace(x)
-    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
+    guide_trace = poutine.trace(guide).get_trace(x, **given)
+    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, **given)
     for trace in (guide_trace, model_trace):
         trace.compute_log_prob()
     terms = {"log_likelihood": model_trace.nodes["x"]["log_prob"]}
     terms["elbo"] = terms["log_likelihood"]
-    for site, q in guide_trace.nodes.items():
-        if q["type"] == "sample" and not site_is_subsample(q):
-            terms[f"kl_{site}"] = q["log_prob"] - model_trace.nodes[site]["log_prob"]
-            terms["elbo"] = terms["elbo"] - terms[f"kl_{site}"]
+    for site in latent_sites(guide_trace):
+        q, p = guide_trace.nodes[site], model_trace.nodes[site]
+        terms[f"kl_{site}"] = q["log_prob"] - p["log_prob"]
+        terms["elbo"] = terms["elbo"] - terms[f"kl_{site}"]
     return terms
 
 
@@ -74,7 +73,7 @@ def evaluate_elbo(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for batch in DataLoader(_as_dataset(data), batch_size):
-            x = _frames(batch).to(device)
+            x = _split(batch)[0].to(device)
             for name, values in elbo_terms(model, guide, x).items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
             count, dims = count + len(x), x[0].numel()
@@ -95,6 +94,7 @@ def fit(
     schedule: str = "cosine",
     clip_norm: float | None = 10.0,
     kl_weights: Mapping[str, Weight] | None = None,
+    labels: Sequence[str] = (),
     elbo: ELBO | None = None,
     optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None = None,
     validation: Dataset | Tensor | None = None,
@@ -121,6 +121,8 @@ def fit(
     :param clip_norm: largest norm of the gradient of the loss per sequence, or None.
     :param kl_weights: weight of the KL term by site, a number or a function of the step
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
+    :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
+        :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
     :param elbo: any of Pyro's ELBO objects; ``Trace_ELBO()`` by default.
     :param optimizer: makes a torch optimiser from the parameters, in place of Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
@@ -174,15 +176,16 @@ def fit(
             disable=quiet if accelerator.is_main_process else True,
         ) as bar,
     ):
-        for x in batches.from_step(history.step, total):
+        for x, known in batches.from_step(history.step, total):
             step = history.step
+            given = _chosen(known, labels, accelerator.device)
             weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
             # Pyro checks shapes and supports in the first step; later the loss alone is watched.
             first = step == started
             if first and not x.isfinite().all():
                 raise NonFiniteLossError(f"no step taken: {batches.describe(step)}")
             with KLWeights(weights), accelerator.autocast(), pyro.validation_enabled(first):
-                loss = pair(x) / len(x)
+                loss = pair(x, **given) / len(x)
             accelerator.backward(loss)
             if clip_norm is not None:
                 accelerator.clip_grad_norm_(parameters, clip_norm)
@@ -253,15 +256,16 @@ class _Batches:
             generator=torch.Generator().manual_seed(seed),
         )
 
-    def from_step(self, start: int, stop: int) -> Iterator[Tensor]:
-        """The batches of steps ``start`` to ``stop``, on the device."""
+    def from_step(self, start: int, stop: int) -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
+        """The batches of steps ``start`` to ``stop``, on the device, and their labels."""
         step = start
         while step < stop:
             epoch, skip = divmod(step, len(self.loader))
             self.sampler.set_epoch(epoch)
             loader = skip_first_batches(self.loader, skip) if skip else self.loader
             for batch in itertools.islice(loader, stop - step):
-                yield _frames(batch).to(self.device, non_blocking=True)
+                x, labels = _split(batch)
+                yield x.to(self.device, non_blocking=True), labels
                 step += 1
 
     def describe(self, step: int) -> str:
@@ -271,7 +275,7 @@ class _Batches:
         size = self.loader.batch_size or 1
         indices = list(self.sampler)[index * size : (index + 1) * size]
         items = default_collate([self.loader.dataset[i] for i in indices])
-        bad = ~_frames(items).isfinite().flatten(1).all(1)
+        bad = ~_split(items)[0].isfinite().flatten(1).all(1)
         found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
         cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
         return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
@@ -294,6 +298,18 @@ def _as_dataset(data: Dataset | Tensor) -> Dataset:
     return TensorDataset(data) if isinstance(data, Tensor) else data
 
 
-def _frames(batch: Any) -> Tensor:
-    """x of a batch ``x`` or ``(x, labels)``."""
-    return batch[0] if isinstance(batch, (tuple, list)) else batch
+def _split(batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """x and labels of a batch ``x``, ``(x,)`` or ``(x, labels)``."""
+    if not isinstance(batch, (tuple, list)):
+        return batch, {}
+    return batch[0], batch[1] if len(batch) > 1 and isinstance(batch[1], Mapping) else {}
+
+
+def _chosen(
+    labels: Mapping[str, Tensor], names: Sequence[str], device: torch.device
+) -> dict[str, Tensor]:
+    """The named labels, on the device."""
+    missing = [name for name in names if name not in labels]
+    if missing:
+        raise ValueError(f"labels must be among {[*labels]}, got {missing}")
+    return {name: labels[name].to(device, non_blocking=True) for name in names}

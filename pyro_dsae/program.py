@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, ClassVar
 
 from huggingface_hub import PyTorchModelHubMixin
 from pyro.nn import PyroModule
@@ -16,6 +16,11 @@ class Program(PyroModule, PyTorchModelHubMixin):
     name. :class:`pyro.infer.SVI` still asks each weight for its unconstrained value, as if it came from
     there; a weight without constraint is its own.
     """
+
+    content: ClassVar[tuple[str, ...]] = ("f",)
+    """The sites of what stays over a sequence."""
+    dynamics: ClassVar[tuple[str, ...]] = ("z",)
+    """The sites of what moves."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for parameter in self.parameters():

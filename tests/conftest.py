@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 import pyro_dsae
-from pyro_dsae import guides, models
 
 SIZES = {"f_dim": 5, "z_dim": 3, "channels": 4, "hidden": 16}
-MODELS = [getattr(models, name) for name in models.__all__]
-GUIDES = [getattr(guides, name) for name in guides.__all__]
+# Of the sites f and z: any of these models goes with any of these guides.
+MODELS = [pyro_dsae.DSAE, pyro_dsae.Unordered]
+GUIDES = [pyro_dsae.Factorised, pyro_dsae.Full, pyro_dsae.Pairwise]
 Pair = tuple[torch.nn.Module, torch.nn.Module]
 
 

@@ -1,7 +1,8 @@
 """Inference schemes, one file each: interchangeable posteriors over the sites ``"f"`` and ``"z"``."""
 
 from .factorised import Factorised
+from .fhvae import FHVAEGuide
 from .full import Full
 from .pairwise import Pairwise
 
-__all__ = ["Factorised", "Full", "Pairwise"]
+__all__ = ["FHVAEGuide", "Factorised", "Full", "Pairwise"]

@@ -1,0 +1,99 @@
+r"""Log-magnitude spectra of sound, segments of them, and the way back to sound.
+
+.. math:: S_{tk} = \log \max\big(|\operatorname{STFT}(w)_{tk}|, 10^{-4}\big),\quad k = 1, \dots, K
+
+Phase is estimated by Griffin & Lim (IEEE Trans. ASSP 32(2), 1984), in librosa's fast form.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_FLOOR = 1e-4  # of a magnitude; that of 16-bit noise is about 4e-4
+
+
+def librosa_() -> ModuleType:
+    """librosa; ImportError says how to install it."""
+    try:
+        import librosa
+    except ImportError as error:
+        raise ImportError('sound needs librosa: pip install "pyro-dsae[speech]"') from error
+    return librosa
+
+
+class LogSpectrum:
+    """Spectra of ``bins`` log-magnitudes, from windows (Hann) of ``2 * bins`` samples.
+
+    200 bins at 16 kHz are windows of 25 ms and bins of 40 Hz, up to 8 kHz; at 8 kHz windows of 50 ms and
+    bins of 20 Hz, which tell the harmonics of a low voice apart. The constant part of a window is left
+    out: bin k lies at ``(k + 1) * sample_rate / (2 * bins)`` Hz.
+
+    :param sample_rate: samples a second.
+    :param hop: seconds from frame to frame.
+    :raises ValueError: if windows do not overlap, without which there is no way back.
+    """
+
+    def __init__(self, sample_rate: int = 16_000, bins: int = 200, hop: float = 0.010) -> None:
+        self.sample_rate, self.bins, self.hop = sample_rate, bins, hop
+        self.window, self.step = 2 * bins, round(hop * sample_rate)
+        if not 1 <= self.step <= bins:
+            raise ValueError(
+                f"hop must be 1 to {bins} samples, half a window, got {self.step} ({hop} s)"
+            )
+
+    def __call__(self, wave: np.ndarray) -> Tensor:
+        """Sound ``(samples,)`` to spectra ``(1 + samples // step, bins)``, float32."""
+        stft = librosa_().stft(
+            np.asarray(wave, np.float32),
+            n_fft=self.window,
+            hop_length=self.step,
+            pad_mode="constant",
+        )
+        return torch.from_numpy(np.abs(stft[1:]).T.copy()).clamp_(min=_FLOOR).log_()
+
+    def inverse(self, spectra: Tensor, *, iterations: int = 60, seed: int = 0) -> np.ndarray:
+        """Spectra ``(frames, bins)`` to sound ``((frames - 1) * step,)``, its phase estimated."""
+        if spectra.dim() != 2 or spectra.shape[1] != self.bins:
+            raise ValueError(f"spectra must be (frames, {self.bins}), got {tuple(spectra.shape)}")
+        magnitudes = F.pad(spectra.detach().cpu().float().exp().T, (0, 0, 1, 0))
+        return librosa_().griffinlim(
+            magnitudes.numpy(),
+            n_iter=iterations,
+            hop_length=self.step,
+            n_fft=self.window,
+            random_state=seed,
+            pad_mode="constant",
+        )
+
+
+def cut(frames: Tensor, num_frames: int, hop: int) -> Tensor:
+    """A sequence in segments: ``(L, *frame)`` to ``(S, num_frames, *frame)``, one every ``hop`` frames.
+
+    They cover all of it; where the last ends after the sequence, its last frame is repeated.
+    """
+    if not 1 <= hop <= num_frames:
+        raise ValueError(f"hop must be 1 to {num_frames}, the frames of a segment, got {hop}")
+    count = 1 + max(0, -(-(len(frames) - num_frames) // hop))
+    index = hop * torch.arange(count).unsqueeze(1) + torch.arange(num_frames)
+    return frames[index.clamp_(max=len(frames) - 1).to(frames.device)]
+
+
+def overlap_add(segments: Tensor, hop: int, length: int) -> Tensor:
+    """The inverse of :func:`cut`, ``(length, *frame)``: where segments overlap one fades into the next."""
+    count, num_frames = segments.shape[:2]
+    ramp = torch.arange(1, num_frames + 1, device=segments.device)
+    fade = torch.minimum(ramp, ramp.flip(0)).to(segments.dtype)
+    index = hop * torch.arange(count, device=segments.device).unsqueeze(1) + ramp - 1
+    total = int(index.max()) + 1
+    if length > total:
+        raise ValueError(f"length must be at most {total}, what the segments hold, got {length}")
+    weight = segments.new_zeros(total).index_add_(0, index.flatten(), fade.repeat(count))
+    weighted = segments * fade.reshape(-1, *[1] * (segments.dim() - 2))
+    added = segments.new_zeros(total, *segments.shape[2:])
+    added.index_add_(0, index.flatten(), weighted.flatten(0, 1))
+    return (added / weight.reshape(-1, *[1] * (segments.dim() - 2)))[:length]

@@ -1,0 +1,94 @@
+r"""The posterior of the factorised hierarchical VAE (Hsu, Zhang & Glass, NeurIPS 2017).
+
+.. math:: q(z_1, z_2, \mu_2 \mid x_{1:T}) = q(z_2 \mid x_{1:T})\, q(z_1 \mid x_{1:T}, z_2)\,
+          \delta(\mu_2 - \tilde\mu_2^{(i)})
+
+with :math:`\tilde\mu_2^{(i)}` learned for each training utterance i, and the discriminative term
+
+.. math:: \alpha \log p(i \mid z_2),\quad p(i \mid z_2) \propto \exp\big(-|\bar z_2 - \tilde\mu_2^{(i)}|^2
+          / (2 \sigma^2)\big)
+"""
+
+from __future__ import annotations
+
+import pyro
+import torch
+from pyro import distributions as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..nn import Channels, GaussianHead, check_frame_shape, check_sequences, frame_encoder
+from ..program import Program
+from .base import beside
+
+
+class FHVAEGuide(Program):
+    """For :class:`~pyro_dsae.models.FHVAE`: z_2 and z_1 from the last state of an LSTM each.
+
+    A segment of none of the training utterances has for mu_2 what is likeliest given its own z_2,
+    :math:`\\bar z_2 / (1 + \\sigma^2)`.
+
+    :param utterances: how many the training data have, each with its own mu_2.
+    :param discriminative: alpha, the weight of telling utterances apart by z_2.
+    :param frame_shape: as for the model, and so are ``z1_dim``, ``z2_dim``, ``z2_scale`` (sigma)
+        and ``hidden``.
+    :param channels: width of the encoder for images, see :func:`~pyro_dsae.nn.frame_encoder`.
+    """
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, ...] = (200,),
+        *,
+        utterances: int,
+        discriminative: float = 10.0,
+        z1_dim: int = 16,
+        z2_dim: int = 16,
+        z2_scale: float = 0.5,
+        channels: Channels = 32,
+        hidden: int = 256,
+    ) -> None:
+        super().__init__()
+        if utterances < 1 or discriminative < 0:
+            raise ValueError(
+                "utterances must be at least 1 and discriminative not negative, "
+                f"got {utterances} and {discriminative}"
+            )
+        self.frame_shape = check_frame_shape(frame_shape)
+        self.discriminative, self.z2_scale = discriminative, z2_scale
+        self.encoder = frame_encoder(self.frame_shape, hidden, channels)
+        self.z2_lstm = nn.LSTM(hidden, hidden, batch_first=True)
+        self.z1_lstm = nn.LSTM(hidden + z2_dim, hidden, batch_first=True)
+        self.z2_head, self.z1_head = GaussianHead(hidden, z2_dim), GaussianHead(hidden, z1_dim)
+        self.mu2 = nn.Embedding(utterances, z2_dim)
+        nn.init.normal_(self.mu2.weight, 0.0, 0.1)
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        batch_size: int | None = None,
+        num_frames: int | None = None,
+        utterance: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Sample ``z2``, ``z1`` and ``mu2``, one vector a segment each, given ``x``, ``(N, T, *frame)``.
+
+        :param utterance: which of the training utterances each is of, ``(N,)``; None: of none.
+        """
+        check_sequences(x, self.frame_shape)
+        h = self.encoder(x)
+        with pyro.plate("sequences", len(x), dim=-1):
+            loc, scale = self.z2_head(self.z2_lstm(h)[1][0][-1])
+            z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
+            last = self.z1_lstm(beside(h, z2))[1][0][-1]
+            z1 = pyro.sample("z1", dist.Normal(*self.z1_head(last)).to_event(1))
+            mu2 = loc / (1 + self.z2_scale**2) if utterance is None else self.mu2(utterance)
+            mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
+            if utterance is not None and self.discriminative:
+                distance = torch.cdist(loc, self.mu2.weight).square()
+                log_p = -F.cross_entropy(
+                    -distance / (2 * self.z2_scale**2), utterance, reduction="none"
+                )
+                # The ELBO subtracts what the guide adds.
+                pyro.factor("discriminative", -self.discriminative * log_p, has_rsample=True)
+        return {"mu2": mu2, "z2": z2, "z1": z1}

@@ -1,0 +1,90 @@
+r"""The factorised hierarchical VAE of Hsu, Zhang & Glass (NeurIPS 2017), section 2.
+
+.. math:: p(x_{1:T}, z_1, z_2, \mu_2) = p(\mu_2)^{1/n}\, p(z_2 \mid \mu_2)\, p(z_1)
+          \prod_{t=1}^T p(x_t \mid z_1, z_2)
+
+one segment of an utterance that has n of them: a segment's share of the whole utterance.
+"""
+
+from __future__ import annotations
+
+import pyro
+import torch
+from pyro import distributions as dist
+from pyro import poutine
+from torch import Tensor, nn
+
+from ..likelihoods import make_likelihood
+from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder
+from ..program import Program
+
+
+class FHVAE(Program):
+    """Segments of utterances: mu_2 is the utterance's, z_2 stays near it, z_1 is the segment's own.
+
+    Sites, under the plate ``sequences``: ``"mu2"``, ``"z2"`` and ``"z1"``, one vector a segment each, and
+    ``"x"``, as in the other models. Content is mu_2 and z_2, dynamics z_1.
+
+    :param frame_shape: ``(bins,)``, or ``(channels, height, width)``.
+    :param z1_dim: size of z_1.
+    :param z2_dim: size of z_2 and mu_2.
+    :param z2_scale: standard deviation of p(z_2 | mu_2).
+    :param channels: width of the decoder of each frame; see :func:`~pyro_dsae.nn.frame_decoder`.
+    :param hidden: units of the decoder's LSTM, which sees z_1 and z_2 at every frame.
+    :param likelihood: see :class:`~pyro_dsae.models.base.SequenceModel`.
+    """
+
+    content = ("mu2", "z2")
+    dynamics = ("z1",)
+
+    def __init__(
+        self,
+        frame_shape: tuple[int, ...] = (200,),
+        *,
+        z1_dim: int = 16,
+        z2_dim: int = 16,
+        z2_scale: float = 0.5,
+        channels: Channels = 32,
+        hidden: int = 256,
+        likelihood: str | nn.Module = "normal",
+    ) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        self.z2_scale = z2_scale
+        self.lstm = nn.LSTM(z1_dim + z2_dim, hidden, batch_first=True)
+        self.decoder = frame_decoder(hidden, z1_dim + z2_dim, self.frame_shape, channels)
+        self.likelihood = make_likelihood(likelihood)
+        self.register_buffer("z1_scale", torch.ones(z1_dim), persistent=False)
+        self.register_buffer("mu2_scale", torch.ones(z2_dim), persistent=False)
+
+    def forward(
+        self,
+        x: Tensor | None = None,
+        *,
+        batch_size: int | None = None,
+        num_frames: int | None = None,
+        utterance: Tensor | None = None,
+        segments: Tensor | None = None,
+    ) -> Tensor:
+        """Observe ``x``, ``(N, T, *frame)``, or generate; returns the mean frames, of that shape.
+
+        :param batch_size: N, when there is no ``x`` (default 1).
+        :param num_frames: T, when there is no ``x`` (default 20).
+        :param utterance: for the guide; not used here.
+        :param segments: n, how many its utterance has, ``(N,)`` (default 1).
+        """
+        if x is not None:
+            check_sequences(x, self.frame_shape)
+            batch_size, num_frames = x.shape[:2]
+        share = 1.0 if segments is None else segments.reciprocal()
+        with pyro.plate("sequences", batch_size or 1, dim=-1):
+            p_mu2 = dist.Normal(torch.zeros_like(self.mu2_scale), self.mu2_scale)
+            with poutine.scale(scale=share):
+                mu2 = pyro.sample("mu2", p_mu2.to_event(1))
+            z2 = pyro.sample("z2", dist.Normal(mu2, self.z2_scale).to_event(1))
+            p_z1 = dist.Normal(torch.zeros_like(self.z1_scale), self.z1_scale)
+            z1 = pyro.sample("z1", p_z1.to_event(1))
+            z = torch.cat([z1, z2], dim=-1).unsqueeze(-2).expand(-1, num_frames or 20, -1)
+            p_x = self.likelihood(self.decoder(torch.cat([self.lstm(z)[0], z], dim=-1)))
+            pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
+        return p_x.mean
