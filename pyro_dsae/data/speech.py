@@ -314,6 +314,6 @@ def default_cache() -> Path:
 
 def _key(files: Sequence[Path], spectrum: LogSpectrum, level: float | None) -> str:
     """Of the files as they are and of what is done to them."""
-    parts = [spectrum.sample_rate, spectrum.bins, spectrum.step, level]
+    parts = [spectrum.sample_rate, spectrum.window, spectrum.bins, spectrum.step, level]
     stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps([parts, stats]).encode()).hexdigest()[:16]

@@ -15,17 +15,42 @@ def sine(hertz: float, seconds: float = 0.5, rate: int = 16_000) -> np.ndarray:
     return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
 
 
-@pytest.mark.parametrize("rate", [16_000, 8_000])
-def test_a_bin_is_a_frequency(rate):
-    spectrum = LogSpectrum(rate)
+@pytest.mark.parametrize(("rate", "window"), [(16_000, 0.025), (8_000, 0.05), (16_000, 0.05)])
+def test_a_bin_is_a_band_of_frequencies(rate, window):
+    spectrum = LogSpectrum(rate, window=window)
     frames = spectrum(sine(1000.0, rate=rate))
     assert frames.shape == (51, 200) and frames.dtype == torch.float32
-    expected = round(1000.0 * 2 * 200 / rate) - 1
-    assert (frames[5:-5].argmax(1) == expected).all()
-    # The mean of a Hann window is a half, that of a sine's positive frequency another.
+    loudest = frames[25].argmax()
+    assert (frames[5:-5].argmax(1) == loudest).all()
+    assert spectrum.hertz[loudest] == 1000.0
+    # The mean of a Hann window is a half, a sine's share of its positive frequency another.
+    expected = torch.tensor(0.5 * 0.25 * window * rate)
+    torch.testing.assert_close(frames[25, loudest].exp(), expected, rtol=0.02, atol=0)
+
+
+def test_high_frequencies_go_together_by_threes():
+    spectrum = LogSpectrum(window=0.05)
+    assert spectrum.width.tolist() == [1] * 100 + [3] * 100
     torch.testing.assert_close(
-        frames[25, expected].exp(), torch.tensor(0.5 * 0.25 * 400), rtol=0.02, atol=0
+        spectrum.hertz[[0, 99, 100, 199]], torch.tensor([20.0, 2000, 2040, 7980])
     )
+    assert LogSpectrum(16_000, bins=200, window=0.0401).width.sum() == 321
+    noise = np.random.default_rng(0).normal(size=80_000).astype(np.float32)
+    level = (2 * spectrum(noise)).exp().mean(0)  # white: every band has the same power
+    assert level[5:-5].std() / level.mean() < 0.1
+
+
+def test_long_windows_keep_a_low_pitch():
+    t = np.arange(16_000) / 16_000
+    hum = sum(np.sin(2 * np.pi * 90.0 * k * t) / k for k in range(1, 20)).astype(np.float32)
+    dips = {}
+    for window in (0.025, 0.05):
+        frames = LogSpectrum(window=window)(0.1 * hum)[50]
+        harmonics = frames[: 100 if window == 0.05 else 50]
+        dips[window] = (
+            harmonics.unfold(0, 9, 1).amax(1) - harmonics.unfold(0, 9, 1).amin(1)
+        ).median()
+    assert dips[0.05] > 4 * dips[0.025]
 
 
 def test_silence_is_finite():
@@ -33,9 +58,9 @@ def test_silence_is_finite():
     torch.testing.assert_close(frames, torch.full_like(frames, np.log(1e-4)))
 
 
-@pytest.mark.parametrize("rate", [16_000, 8_000])
-def test_the_round_trip_of_speech(data_root, rate, tmp_path):
-    spectrum = LogSpectrum(rate)
+@pytest.mark.parametrize("window", [0.025, 0.05])
+def test_the_round_trip_of_speech(data_root, window, tmp_path):
+    spectrum = LogSpectrum(window=window)
     speech = SpeechSegments(
         data_root / "an4", "test", speakers=["fcaw", "mjgm"], spectrum=spectrum, cache_dir=tmp_path
     )
@@ -75,6 +100,8 @@ def test_segments_fade_into_each_other():
 def test_errors():
     with pytest.raises(ValueError, match=r"hop must be 1 to 200 samples, .*got 320 \(0.02 s\)"):
         LogSpectrum(hop=0.02)
+    with pytest.raises(ValueError, match="window must have 200 to 600 frequencies, .*got 160"):
+        LogSpectrum(window=0.02)
     with pytest.raises(ValueError, match=r"spectra must be \(frames, 200\), got \(3, 20\)"):
         LogSpectrum().inverse(torch.zeros(3, 20))
     with pytest.raises(ValueError, match="hop must be 1 to 4, .*got 5"):
