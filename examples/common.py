@@ -9,7 +9,7 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,12 @@ class Run:
         preset: Preset,
         *,
         kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {},
+        labels: Sequence[str] = (),
     ) -> Pair:
         """Model and guide in evaluation mode: of ``--evaluate``, or trained on ``data`` and saved.
 
-        ``kl_weights`` makes the weights of each KL term from the number of steps.
+        ``kl_weights`` makes the weights of each KL term from the number of steps; ``labels`` of the data go
+        to both programs.
         """
         options = self.options
         if options.evaluate is not None:
@@ -152,6 +154,7 @@ class Run:
             lr=preset.lr,
             schedule=preset.schedule,
             kl_weights=kl_weights(steps),
+            labels=labels,
             checkpoint_dir=self.checkpoints,
             resume=options.resume,
             device=options.device,

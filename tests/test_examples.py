@@ -115,6 +115,29 @@ def test_the_faces_example(tmp_path, data_root):
     assert figures["nearest"]["people"] == 10
 
 
+def test_the_speech_example(tmp_path, data_root):
+    script, out = str(ROOT / "examples" / "speech.py"), tmp_path / "out"
+    options = ["--root", str(data_root / "an4"), "--device", "cpu", "--pairs", "2"]
+    options += ["--steps", "2", "--batch-size", "4"]
+    models = ["--models", "full_16", "fhvae_10"]
+    printed = run(tmp_path, script, *options, *models, "--out", str(out))
+    figures = json.loads((out / "metrics.json").read_text())
+    features = {"full_16": {"f", "z"}, "fhvae_10": {"mu2", "z1"}, "baseline": {"mfcc"}}
+    assert {name: {*found} for name, found in figures["verification"].items()} == features
+    for found in figures["verification"].values():
+        for scores in found.values():
+            assert 0 < scores["low"] <= scores["eer"] <= scores["high"] < 0.6
+            assert (scores["utterances"], scores["speakers"]) == (130, 10)
+    assert {"pairs", "pitch_moved", "voiced"} <= {*figures["conversion"]}
+    assert set(figures["run"]) >= RUN and set(figures["elbo"]) >= ELBO - {"kl_f", "kl_z"}
+    assert set(figures["models"]) == {"full_16", "fhvae_10"}
+    assert (out / "det.png").stat().st_size > 1000
+    sounds = [path.name.rsplit("_", 1)[1] for path in (out / "full_16" / "conversion").iterdir()]
+    expected = ["source.wav", "target.wav", "converted.wav", "reconstructed.wav"]
+    assert sorted(name for name in sounds if name.endswith("wav")) == sorted(2 * expected)
+    assert re.search(r"  baseline +\d+\.\d\d% \[", printed)
+
+
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
     script = str(ROOT / "examples" / "sprites.py")
     out = tmp_path / "out"

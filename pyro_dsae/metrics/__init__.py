@@ -1,4 +1,4 @@
-"""How well a model does: the judge of sprites, scores, protocols and their table, a file each."""
+"""How well a model does: a file for each protocol, for the judges they ask and for their scores."""
 
 from .digits import (
     DigitClassifier,
@@ -17,6 +17,7 @@ from .judge import (
     load_or_train_judge,
     train_judge,
 )
+from .pitch import conversion_pitch, median_pitch, pitch_moved
 from .report import format_table
 from .scores import disagreement, entropy, inception_score, kl, marginal
 from .sheets import SheetSequences, sheet_sequences, static_accuracy_by_frames
@@ -30,6 +31,16 @@ from .sprites import (
     swap,
     trajectories,
 )
+from .verification import (
+    all_pairs,
+    det_curve,
+    equal_error_rate,
+    mfcc_features,
+    standardise,
+    static_and_dynamic,
+    utterance_features,
+    verify,
+)
 
 __all__ = [
     "HEADS",
@@ -37,10 +48,14 @@ __all__ = [
     "Judge",
     "LabelledSequences",
     "SheetSequences",
+    "all_pairs",
     "balanced_subset",
+    "conversion_pitch",
     "derangement",
+    "det_curve",
     "disagreement",
     "entropy",
+    "equal_error_rate",
     "evaluate_sprites",
     "format_table",
     "grid_consistency",
@@ -52,15 +67,22 @@ __all__ = [
     "load_or_train_digit_classifier",
     "load_or_train_judge",
     "marginal",
+    "median_pitch",
+    "mfcc_features",
     "nearest",
+    "pitch_moved",
     "position_r2",
     "protocol_a",
     "protocol_b",
     "protocol_b_reverse",
     "sheet_sequences",
+    "standardise",
     "static_accuracy_by_frames",
+    "static_and_dynamic",
     "swap",
     "train_digit_classifier",
     "train_judge",
     "trajectories",
+    "utterance_features",
+    "verify",
 ]

@@ -1,0 +1,262 @@
+"""Speech: who speaks, apart from what is said, in segments of 200 ms.
+
+Trains the models of Li & Mandt (ICML 2018), section 4.2, asks of speakers never heard whether two utterances
+are of one voice, and says the sentences of men in the voices of women, and the other way round.
+
+    python examples/speech.py                          # AN4, where it is at hand; minutes on a laptop
+    python examples/speech.py --root TIMIT             # TIMIT, or DIR/[SPLIT/]SPEAKER/UTTERANCE.wav
+    python examples/speech.py --models all             # all that the paper compares
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from common import GUIDES, Pair, Preset, Run, find_data, parser, some
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
+
+import pyro_dsae
+from pyro_dsae import metrics, plotting
+from pyro_dsae.data import LogSpectrum, SpeechSegments
+
+PRESETS = {
+    "quick": Preset(
+        200, f_dim=64, z_dim=16, channels=16, hidden=128, batch_size=128, steps=2500, lr=2e-3
+    ),
+    "paper": Preset(
+        200,
+        f_dim=64,
+        z_dim=64,
+        channels=64,
+        hidden=512,
+        batch_size=256,
+        steps=40_000,
+        lr=1e-3,
+        schedule="warmup_cosine",
+    ),
+}
+MODELS = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_0", "fhvae_10")
+SPECTRUM = LogSpectrum(window=0.050)
+SILENCE = 30.0  # dB below the loudest segment of an utterance
+HOP = 10  # frames between the segments of training and of conversion
+
+
+def make_pair(preset: Preset, name: str, utterances: int) -> Pair:
+    """Model and guide of one of ``MODELS``; its number is the size of f, or FHVAE's alpha."""
+    kind, number = name.split("_")
+    frame, size = (preset.size,), int(number)
+    if kind == "fhvae":
+        sizes = {"hidden": preset.hidden, "channels": preset.channels}
+        return pyro_dsae.FHVAE(frame, **sizes), pyro_dsae.FHVAEGuide(
+            frame, utterances=utterances, discriminative=size, **sizes
+        )
+    networks = {**preset.networks, "f_dim": size}
+    model = pyro_dsae.DSAE(frame, likelihood="normal", **networks)
+    return model, GUIDES[kind](frame, content_encoder=True, **networks)
+
+
+def weights(steps: int) -> dict[str, Any]:
+    """KL weights: a segment says little of its speaker, and at weight 1 f would not say it."""
+    return {"f": 0.5}
+
+
+def load(root: Path, held_out: float, seed: int) -> tuple[SpeechSegments, SpeechSegments]:
+    """Training and test data: the corpus' own splits, or ``held_out`` of its speakers to test on."""
+    options: dict[str, Any] = {"spectrum": SPECTRUM, "silence": SILENCE}
+    folders = {path.name.lower(): path.name for path in root.iterdir() if path.is_dir()}
+    if {"train", "test"} <= {*folders}:
+        train = SpeechSegments(root, "train", segment_hop=HOP, **options)
+        return train, SpeechSegments(root, "test", scaling=train.scaling, **options)
+    names = SpeechSegments(root, **options).speakers
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    shuffled = [names[i] for i in order.tolist()]
+    others = max(2, round(held_out * len(names)))
+    train = SpeechSegments(root, speakers=shuffled[others:], segment_hop=HOP, **options)
+    test = SpeechSegments(root, speakers=shuffled[:others], scaling=train.scaling, **options)
+    return train, test
+
+
+def conversions(test: SpeechSegments, pairs: int, seed: int) -> list[tuple[int, int]]:
+    """Pairs of utterances, source and target: a man's to a woman's and a woman's to a man's in turn.
+
+    Where the sexes are not known, from one half of the speakers to the other.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    men = test.speaker_sex == 1
+    if men.all() or not men.any() or (test.speaker_sex < 0).any():
+        men = torch.arange(len(men)) % 2 == 1
+    sides = [side[test.utterance_speaker].nonzero()[:, 0] for side in (men, ~men)]
+    draws = [side[torch.randint(len(side), (pairs,), generator=generator)] for side in sides]
+    return [
+        (int(a), int(b)) if i % 2 == 0 else (int(b), int(a))
+        for i, (a, b) in enumerate(zip(*draws, strict=True))
+    ]
+
+
+def voice(model: nn.Module, guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """The content of a speaker's segments ``(S, T, bins)``, on average: ``(1, dim)`` a site."""
+    latents = pyro_dsae.infer(guide, x)
+    return {name: latents[name].mean(0, keepdim=True) for name in model.content}
+
+
+def convert(
+    model: nn.Module, guide: nn.Module, x: Tensor, content: dict[str, Tensor] | None = None
+) -> Tensor:
+    """Overlapping segments ``x`` of an utterance in another voice, or in its own: ``(S, T, bins)``."""
+    latents = pyro_dsae.infer(guide, x)
+    latents |= {name: value.expand(len(x), -1) for name, value in (content or {}).items()}
+    return pyro_dsae.generate(model, num_frames=x.shape[1], **latents)
+
+
+def draw(
+    run: Run, model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: int
+) -> dict[str, Any]:
+    """Convert utterances; the first of each direction as sound and as spectrograms. How far pitch moved."""
+    import soundfile
+
+    folder = run.out / "conversion"
+    folder.mkdir(exist_ok=True)
+    heard: dict[str, list[np.ndarray]] = {"source": [], "target": [], "converted": []}
+    for i, (source, target) in enumerate(conversions(test, pairs, run.options.seed)):
+        theirs = (test.labels["speaker"] == test.utterance_speaker[target]).nonzero()[:, 0]
+        (x, _) = next(iter(DataLoader(Subset(test, theirs.tolist()), len(theirs))))
+        content = voice(model, guide, x.to(run.device))
+        segments = test.segments_of(source, HOP).to(run.device)
+        length = test.lengths[source]
+        frames = test.joined(convert(model, guide, segments, content), length, HOP).cpu()
+        heard["source"].append(test.wave(source))
+        heard["target"].append(test.wave(target))
+        heard["converted"].append(test.sound(frames))
+        if i < 2:
+            own = test.joined(convert(model, guide, segments), length, HOP).cpu()
+            shown = {
+                "source": test.utterance(source),
+                "reconstructed": own,
+                "converted": frames,
+                "target": test.utterance(target),
+            }
+            name = f"{i + 1}_{test.files[source].stem}_as_{test.files[target].stem}"
+            plotting.spectrograms(
+                {kind: test.restore(rows) for kind, rows in shown.items()},
+                folder / name,
+                hertz=SPECTRUM.hertz,
+            )
+            sounds = {
+                **{kind: waves[-1] for kind, waves in heard.items()},
+                "reconstructed": test.sound(own),
+            }
+            for kind, wave in sounds.items():
+                soundfile.write(folder / f"{name}_{kind}.wav", wave, SPECTRUM.sample_rate)
+    return metrics.conversion_pitch(*heard.values(), SPECTRUM.sample_rate)
+
+
+def verify(
+    model: nn.Module, guide: nn.Module, test: SpeechSegments
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures and DET curves of the first site of content and of dynamics."""
+    sites = (model.content[0], model.dynamics[0])
+    features, _, speakers = metrics.utterance_features(
+        metrics.static_and_dynamic(guide, sites), test
+    )
+    curves = {
+        name: metrics.det_curve(*metrics.all_pairs(values, speakers))
+        for name, values in features.items()
+    }
+    return {name: metrics.verify(values, speakers) for name, values in features.items()}, curves
+
+
+def baseline(train: SpeechSegments, test: SpeechSegments) -> tuple[dict[str, Any], Any]:
+    """The same of the mean and covariance of MFCCs."""
+    features = [
+        metrics.mfcc_features([data.wave(i) for i in range(len(data.files))], SPECTRUM.sample_rate)
+        for data in (train, test)
+    ]
+    values = metrics.standardise(*features)
+    curve = metrics.det_curve(*metrics.all_pairs(values, test.utterance_speaker))
+    return {"mfcc": metrics.verify(values, test.utterance_speaker)}, curve
+
+
+def table(verification: dict[str, Any], conversion: dict[str, Any]) -> str:
+    """Equal error rates, a feature a row, and how far the pitch moved."""
+    lines = ["Speaker verification, EER          static      dynamic"]
+    for name, features in verification.items():
+        cells = [
+            f"{100 * value['eer']:6.2f}% [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+            for value in features.values()
+        ]
+        lines.append(f"  {name:16}" + "".join(f"{cell:>22}" for cell in cells))
+    moved, pairs = conversion["pitch_moved"], conversion["pairs"]
+    return "\n".join([*lines, f"Pitch moved {moved:.0%} of the way, median of {pairs} conversions"])
+
+
+def main() -> None:
+    """Train, verify, convert."""
+    options = parser("speech", "Speech: who speaks, apart from what is said.")
+    options.add_argument(
+        "--root", type=Path, help="TIMIT, or a folder [SPLIT/]SPEAKER/UTTERANCE.wav"
+    )
+    options.add_argument(
+        "--models",
+        nargs="+",
+        choices=(*MODELS, "all"),
+        default=[MODELS[0]],
+        metavar="MODEL",
+        help=f"of {', '.join(MODELS)}, or all",
+    )
+    options.add_argument(
+        "--held-out", type=float, default=0.15, help="share of speakers to test on, without splits"
+    )
+    options.add_argument("--pairs", type=int, default=40, help="conversions, half of them each way")
+    args = options.parse_args()
+    root = args.root or find_data("an4")
+    if root is None:
+        options.error(
+            "no speech at hand: --root DIR with TIMIT or a folder of recordings a speaker (for instance "
+            "CMU AN4, speech.cs.cmu.edu/databases/an4), or PYRO_DSAE_DATA/an4"
+        )
+    run, preset = Run(args), PRESETS[args.preset]
+    train, test = load(root, args.held_out, args.seed)
+    run.say(
+        f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
+        f"{len(test)} of {len(test.speakers)} others to test on"
+    )
+    if args.root is None:
+        run.say("for TIMIT or recordings of your own: --root DIR")
+
+    names = [*MODELS] if "all" in args.models else args.models
+    verification, curves, parts = {}, {}, {}
+    conversion: dict[str, Any] = {}
+    for name in names:
+        part = run.part(name) if len(names) > 1 else run
+        model, guide = part.trained(
+            lambda name=name: make_pair(preset, name, len(train.files)),
+            train,
+            preset,
+            kl_weights=weights,
+            labels=("utterance", "segments") if name.startswith("fhvae") else (),
+        )
+        run.say(f"{name}: verification")
+        verification[name], rates = verify(model, guide, test)
+        curves |= {f"{name}, {feature}": curve for feature, curve in rates.items()}
+        if not conversion:
+            run.say(f"{name}: conversion")
+            conversion = draw(part, model, guide, test, args.pairs)
+        parts[name] = {
+            "elbo": part.elbo(model, guide, some(train, 2048), test),
+            "run": part.figures(model, guide),
+        }
+    run.say("the baseline: mean and covariance of MFCCs")
+    verification["baseline"], curves["MFCC"] = baseline(train, test)
+    plotting.det_figure(curves, run.out / "det")
+    figures = {"verification": verification, "conversion": conversion, **parts[names[0]]}
+    if len(names) > 1:
+        figures["models"] = parts
+    run.finish(figures, table(verification, conversion))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What latents show: maps and timelines of z, its posterior over the frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import ConnectionPatch
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+from torch import Tensor
+
+from ._common import GAP, check, enlargement, prepared, saved, tile
+
+
+def latent_map(
+    grids: Tensor, path: str | Path, *, columns: int | None = None, scale: int | None = None
+) -> Path:
+    """What each f shows over a grid of a 2-dimensional z, PNG: one block an f, blocks side by side.
+
+    :param grids: ``(F, rows, columns, C, H, W)``, decoded from
+        :func:`~pyro_dsae.metrics.latent_grid`, unflattened.
+    :param columns: blocks in a row (default: about as many as there are rows).
+    """
+    check("grids", grids, "F, rows, columns, channels, height, width")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns must be at least 1, got {columns}")
+    columns = min(len(grids), columns or int(np.ceil(np.sqrt(len(grids)))))
+    factor = enlargement(grids, scale)
+    blocks = [tile(frames.flatten(0, 1), grids.shape[2], factor) for frames in grids]
+    width, height = (side + 4 * GAP for side in blocks[0].size)
+    rows = -(-len(blocks) // columns)
+    size = (columns * width - 4 * GAP, rows * height - 4 * GAP)
+    image = Image.new("RGB", size, "white")
+    for i, block in enumerate(blocks):
+        image.paste(block, (i % columns * width, i // columns * height))
+    path = prepared(path, ".png")
+    image.save(path)
+    return path
+
+
+def timeline(z: Tensor, frames: Tensor, path: str | Path, *, extremes: int = 3) -> Path:
+    """Coordinates of z over a sequence, PNG, with the frames in which each is highest and lowest.
+
+    :param z: ``(T,)``, or ``(T, k)``: k coordinates, one below the other.
+    :param frames: ``(T, C, H, W)``.
+    :param extremes: frames shown above the curve, the highest, and below it, the lowest.
+    """
+    check("frames", frames, "time, channels, height, width")
+    steps = len(frames)
+    if z.dim() not in (1, 2) or len(z) != steps or 0 in z.shape:
+        raise ValueError(f"z must be ({steps},) or ({steps}, k), got {tuple(z.shape)}")
+    if not 1 <= extremes <= steps // 2:
+        raise ValueError(f"extremes must be 1 to {steps // 2} of {steps} frames, got {extremes}")
+    curves = z.detach().cpu().float().reshape(steps, -1).T.numpy()
+    pictures = frames.detach().cpu().float().clamp(0, 1).expand(-1, 3, -1, -1)
+    figure = Figure(figsize=(7, 4 * len(curves)), layout="constrained")
+    panels = figure.subfigures(len(curves), squeeze=False)[:, 0]
+    for i, (panel, curve) in enumerate(zip(panels, curves, strict=True)):
+        label = "z" if len(curves) == 1 else f"$z_{{{i + 1}}}$"
+        _timeline_panel(panel, curve, pictures.permute(0, 2, 3, 1).numpy(), extremes, label)
+    return saved(figure, path)
+
+
+def _timeline_panel(
+    panel: SubFigure, curve: np.ndarray, pictures: np.ndarray, extremes: int, label: str
+) -> None:
+    layout = panel.add_gridspec(3, extremes, height_ratios=(1, 1.6, 1))
+    axes = panel.add_subplot(layout[1, :])
+    frame = np.arange(1, len(curve) + 1)
+    axes.plot(frame, curve, color="0.6", lw=1)
+    axes.set_ylabel(label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    order = curve.argsort(kind="stable")
+    for row, colour, chosen in ((0, "C3", order[-extremes:]), (2, "C0", order[:extremes])):
+        times = np.sort(chosen)
+        axes.plot(frame[times], curve[times], "o", color=colour, ms=5)
+        for column, t in enumerate(times):
+            cell = panel.add_subplot(layout[row, column])
+            _timeline_frame(cell, pictures[t], colour)
+            write = cell.set_title if row == 0 else cell.set_xlabel
+            write(f"frame {t + 1}", fontsize="small")
+            edge = (0.5, 0.0 if row == 0 else 1.0)
+            line = ConnectionPatch(
+                edge, (frame[t], curve[t]), cell.transAxes, axes.transData, color=colour, lw=0.6
+            )
+            line.set_in_layout(False)
+            panel.add_artist(line)
+
+
+def _timeline_frame(axes: Axes, picture: np.ndarray, colour: str) -> None:
+    axes.imshow(picture, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color(colour)
+
+
+def latent_forest(inference_data: Any, path: str | Path, *, sequence: int = 0) -> Path:
+    """ArviZ's forest plot of q(z_t | x) of one sequence, over the frames, as PNG.
+
+    :param inference_data: what :func:`pyro_dsae.to_arviz` returned.
+    """
+    import arviz as az
+
+    path = prepared(path, ".png")
+    plot = az.plot_forest(
+        inference_data,
+        var_names=["z"],
+        coords={"sequence": [sequence], "z_dim": [0, 1]},
+        combined=True,
+    )
+    if hasattr(plot, "savefig"):  # ArviZ 1.x: a PlotCollection
+        plot.savefig(path)
+    else:
+        plot[0].figure.savefig(path, bbox_inches="tight")
+    return path
