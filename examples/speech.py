@@ -54,13 +54,13 @@ def make_pair(preset: Preset, name: str, utterances: int) -> Pair:
         return pyro_dsae.FHVAE(frame, **sizes), pyro_dsae.FHVAEGuide(
             frame, utterances=utterances, discriminative=size, **sizes
         )
-    networks = {**preset.networks, "f_dim": size}
+    networks = {**preset.networks, "f_dim": size, "z_dim": min(size, preset.z_dim)}
     model = pyro_dsae.DSAE(frame, likelihood="normal", **networks)
     return model, GUIDES[kind](frame, content_encoder=True, **networks)
 
 
 def weights(steps: int) -> dict[str, Any]:
-    """KL weights of DSAE: what a segment says is dear, so that z leaves the voice to f; see docs/speech.md."""
+    """KL weights of DSAE: z is the dearer, so that it leaves the voice to f; see docs/speech.md."""
     return {"f": 1.5, "z": 3.0}
 
 

@@ -6,11 +6,11 @@ from ._compat import check_torchvision
 from .checkpoints import History, load, save
 from .control import forecast, generate, infer, reconstruct, swap
 from .distributions import AutoregressiveNormal, ExchangeableNormal
-from .guides import Factorised, FHVAEGuide, Full, Pairwise
+from .guides import Factorised, FHVAEGuide, Full, LSTMGuide, Pairwise
 from .handlers import KLWeights, piecewise_linear
 from .inference import elbo_terms, evaluate_elbo, fit
 from .inference_data import to_arviz
-from .models import DSAE, FHVAE, Unordered
+from .models import DSAE, FHVAE, LSTMc, LSTMf, Unordered
 
 check_torchvision()
 
@@ -28,6 +28,9 @@ __all__ = [
     "Full",
     "History",
     "KLWeights",
+    "LSTMGuide",
+    "LSTMc",
+    "LSTMf",
     "Pairwise",
     "Unordered",
     "elbo_terms",

@@ -86,7 +86,8 @@ def forecast(
     """Futures of ``x``: ``(num_futures, N, num_frames, *frame)``, the frames after those seen.
 
     f and z_1:t are drawn from the guide, anew for each future; the prior of z goes on from there by
-    :meth:`~pyro_dsae.distributions.AutoregressiveNormal.prefix_condition`.
+    :meth:`~pyro_dsae.distributions.AutoregressiveNormal.prefix_condition`. Where z is one vector a
+    sequence, the model just runs on.
     """
     if num_frames < 1 or num_futures < 1:
         raise ValueError(
@@ -94,11 +95,14 @@ def forecast(
         )
     n, seen = x.shape[:2]
     latents = _latents(guide, x.repeat(num_futures, *[1] * (x.dim() - 1)))
-    f, z_past = latents["f"], latents["z"]
-    prior = poutine.trace(poutine.condition(model, data={"f": f})).get_trace(
+    past = {name: z for name, z in latents.items() if z.dim() == 3}
+    fixed: dict[str, Any] = {name: v for name, v in latents.items() if name not in past}
+    prior = poutine.trace(poutine.condition(model, data=fixed)).get_trace(
         batch_size=num_futures * n, num_frames=seen + num_frames
     )
-    p_z: Any = prior.nodes["z"]["fn"]
-    z = p_z.prefix_condition(z_past).sample()
-    frames = generate(model, f=f, z=torch.cat([z_past, z], dim=1))[:, seen:]
+    nodes: dict[str, Any] = prior.nodes
+    for name, z_past in past.items():
+        z = nodes[name]["fn"].prefix_condition(z_past).sample()
+        fixed[name] = torch.cat([z_past, z], dim=1)
+    frames = generate(model, num_frames=seen + num_frames, **fixed)[:, seen:]
     return frames.reshape(num_futures, n, *frames.shape[1:])

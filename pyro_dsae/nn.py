@@ -290,6 +290,24 @@ class LSTMTransition(nn.Module):
         return loc, scale, state
 
 
+class LSTMRollout(nn.Module):
+    """A sequence of states from one vector: z ``(N, z_dim)`` and T to h_1:T ``(N, T, hidden)``.
+
+    :param feed: feed z at every step, from a state of zeros; else it only sets the first state.
+    """
+
+    def __init__(self, z_dim: int, hidden: int, *, feed: bool) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(z_dim if feed else 1, hidden, batch_first=True)
+        self.start = None if feed else nn.Linear(z_dim, 2 * hidden)
+
+    def forward(self, z: Tensor, num_frames: int) -> Tensor:
+        if self.start is None:
+            return self.lstm(z.unsqueeze(1).expand(-1, num_frames, -1))[0]
+        h, c = (part.contiguous() for part in self.start(z).unsqueeze(0).chunk(2, dim=-1))
+        return self.lstm(z.new_ones(len(z), num_frames, 1), (h.tanh(), c))[0]
+
+
 class SequenceSummary(nn.Module):
     """A sequence in one vector: ``(N, T, in)`` to ``(N, 2 hidden + in)``.
 

@@ -3,6 +3,7 @@
 from .factorised import Factorised
 from .fhvae import FHVAEGuide
 from .full import Full
+from .lstm import LSTMGuide
 from .pairwise import Pairwise
 
-__all__ = ["FHVAEGuide", "Factorised", "Full", "Pairwise"]
+__all__ = ["FHVAEGuide", "Factorised", "Full", "LSTMGuide", "Pairwise"]

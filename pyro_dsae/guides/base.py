@@ -92,7 +92,10 @@ class SequenceGuide(Program):
 
     @abstractmethod
     def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of q(z_1:T | f, x_1:T), ``(N, T, z_dim)``, from features ``(N, T, ...)`` and f."""
+        """Mean and scale of q(z_1:T | f, x_1:T), ``(N, T, z_dim)``, from features ``(N, T, ...)`` and f.
+
+        ``(N, z_dim)`` where z has no axis of time.
+        """
 
     def forward(
         self,
@@ -106,7 +109,8 @@ class SequenceGuide(Program):
         h_f, h_z = encode_views(self, x)
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
-            z = pyro.sample("z", dist.Normal(*self.q_z(h_z, f)).to_event(2))
+            loc, scale = self.q_z(h_z, f)
+            z = pyro.sample("z", dist.Normal(loc, scale).to_event(loc.dim() - 1))
         return f, z
 
 

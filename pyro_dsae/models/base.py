@@ -50,7 +50,10 @@ class SequenceModel(Program):
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.f_dim, self.z_dim = f_dim, z_dim
-        self.decoder = decoder or frame_decoder(f_dim, z_dim, self.frame_shape, channels, modulated)
+        state_dim = self.state_dim(z_dim, hidden)
+        self.decoder = decoder or frame_decoder(
+            f_dim, state_dim, self.frame_shape, channels, modulated
+        )
         self.prior = prior or self.default_prior(f_dim, z_dim, hidden)
         self.likelihood = make_likelihood(likelihood)
         self.register_buffer("prior_scale", torch.ones(f_dim), persistent=False)
@@ -58,6 +61,14 @@ class SequenceModel(Program):
     @abstractmethod
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:
         """The network of p(z_1:T | f)."""
+
+    def state_dim(self, z_dim: int, hidden: int) -> int:
+        """Size of each of :meth:`states`."""
+        return z_dim
+
+    def states(self, z: Tensor, num_frames: int) -> Tensor:
+        """What the decoder sees of the dynamics at each frame, ``(N, T, state_dim)``: z_1:T itself."""
+        return z
 
     @abstractmethod
     def p_z(self, f: Tensor, num_frames: int) -> dist.TorchDistribution:
@@ -82,7 +93,8 @@ class SequenceModel(Program):
             p_f = dist.Normal(torch.zeros_like(self.prior_scale), self.prior_scale)
             f = pyro.sample("f", p_f.to_event(1))
             z = pyro.sample("z", self.p_z(f, num_frames or 8))
-            latent = torch.cat([f.unsqueeze(-2).expand(*z.shape[:-1], -1), z], dim=-1)
+            h = self.states(z, num_frames or 8)
+            latent = torch.cat([f.unsqueeze(-2).expand(*h.shape[:-1], -1), h], dim=-1)
             p_x = self.likelihood(self.decoder(latent))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
         return p_x.mean
