@@ -25,7 +25,7 @@ from pyro_dsae.data import LogSpectrum, SpeechSegments
 
 PRESETS = {
     "quick": Preset(
-        200, f_dim=64, z_dim=16, channels=16, hidden=128, batch_size=128, steps=2500, lr=2e-3
+        200, f_dim=64, z_dim=16, channels=16, hidden=128, batch_size=128, steps=1500, lr=2e-3
     ),
     "paper": Preset(
         200,
