@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 import pyro_dsae
+from pyro_dsae import guides, models
 
 SIZES = {"f_dim": 5, "z_dim": 3, "channels": 4, "hidden": 16}
-# Of the sites f and z: any of these models goes with any of these guides.
-MODELS = [pyro_dsae.DSAE, pyro_dsae.Unordered]
-GUIDES = [pyro_dsae.Factorised, pyro_dsae.Full, pyro_dsae.Pairwise]
+# Other sites, or a z without an axis of time: these go with their own alone.
+APART = {"FHVAE", "FHVAEGuide", "LSTMc", "LSTMf", "LSTMGuide"}
+MODELS = [getattr(models, name) for name in models.__all__ if name not in APART]
+GUIDES = [getattr(guides, name) for name in guides.__all__ if name not in APART]
 Pair = tuple[torch.nn.Module, torch.nn.Module]
 
 
