@@ -43,15 +43,19 @@ _PER_SPACE = 250
 _NUM_SEQUENCES = {"train": 4000, "test": 1000}
 
 
+def _normals(corners: Tensor) -> Tensor:
+    """Unit normals of the walls from each corner to the next, inwards: ``(K, 2)``."""
+    along = corners.roll(-1, 0) - corners
+    return torch.stack([along[:, 1], -along[:, 0]], -1) / along.norm(dim=-1, keepdim=True)
+
+
 def wall_distance(points: Tensor, polygon: Tensor = POLYGON) -> Tensor:
     """Distance of points ``(*, 2)`` to the nearest wall of a convex polygon, ``(*,)``; negative outside.
 
     :param polygon: corners ``(K, 2)``, in the orientation of ``POLYGON``.
     """
     corners = polygon.to(points)
-    along = corners.roll(-1, 0) - corners
-    normals = torch.stack([along[:, 1], -along[:, 0]], -1) / along.norm(dim=-1, keepdim=True)
-    return ((points.unsqueeze(-2) - corners) * normals).sum(-1).amin(-1)
+    return ((points.unsqueeze(-2) - corners) * _normals(corners)).sum(-1).amin(-1)
 
 
 def inside(points: Tensor, margin: float = 0.0, polygon: Tensor = POLYGON) -> Tensor:
@@ -80,8 +84,7 @@ def render(
 def _free(radius: float) -> Tensor:
     """Corners of the polygon of the centres of balls in ``POLYGON``, float64 ``(6, 2)``."""
     corners = POLYGON.double()
-    along = corners.roll(-1, 0) - corners
-    normals = torch.stack([along[:, 1], -along[:, 0]], -1) / along.norm(dim=-1, keepdim=True)
+    normals = _normals(corners)
     offsets = (normals * corners).sum(-1) + radius
     pair = torch.stack([normals.roll(1, 0), normals], 1)  # the walls that meet in each corner
     free = torch.linalg.solve(pair, torch.stack([offsets.roll(1), offsets], -1))
