@@ -1,8 +1,8 @@
 """A bouncing ball: are its dynamics better drawn at every step, or laid down at the start?
 
-Trains the stochastic model of Li & Mandt (ICML 2018), section 4.3, and two whose dynamics are deterministic, on a ball
-in an irregular polygon: chaotic, so that no model can say for long where the ball will be, but each may say what
-a ball does.
+Trains the stochastic model of Li & Mandt (ICML 2018), section 4.3, and two with deterministic dynamics, on a
+ball in an irregular polygon: chaotic, so that no model can say for long where it will be, but each may say
+what a ball does.
 
     python examples/bouncing_ball.py                          # minutes on a laptop
     python examples/bouncing_ball.py --preset paper           # for a GPU
@@ -92,7 +92,9 @@ def table(figures: dict[str, Any]) -> str:
     """A row a model: incorrect pixels in %, and the share of frames with one ball."""
     missing = [*next(iter(figures["prediction"].values()))]
     head = "".join(f"{'-' + number:>9}" for number in missing)
-    lines = [f"Incorrect pixels, %  rebuilt{head}   best of 20, -{missing[-1]}   one ball, T = {LONG}"]
+    lines = [
+        f"Incorrect pixels, %  rebuilt{head}   best of 20, -{missing[-1]}   one ball, T = {LONG}"
+    ]
     for name, error in figures["reconstruction"].items():
         scores = figures["prediction"][name]
         cells = "".join(f"{100 * scores[number]['mean']:9.2f}" for number in missing)
@@ -107,7 +109,9 @@ def main() -> None:
     options = parser("bouncing_ball", "A bouncing ball: stochastic against deterministic dynamics.")
     options.add_argument("--models", nargs="+", choices=tuple(MODELS), default=[*MODELS])
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
-    options.add_argument("--judged", type=int, default=100, metavar="N", help="sequences to predict")
+    options.add_argument(
+        "--judged", type=int, default=100, metavar="N", help="sequences to predict"
+    )
     options.add_argument("--size", type=int, help="pixels (default: the preset's)")
     args = options.parse_args()
     run, preset = Run(args), PRESETS[args.preset]

@@ -171,7 +171,11 @@ class Run:
     ) -> dict[str, float]:
         """The ``elbo`` entry of ``metrics.json``: on both sets, and its parts on the test set."""
         scores = pyro_dsae.evaluate_elbo(model, guide, test)
-        parts = {name: scores[name] for name in ("kl_f", "kl_z", "bits_per_dim")}
+        parts = {
+            name: scores[name]
+            for name in scores
+            if name == "bits_per_dim" or name.startswith("kl_")
+        }
         seen = pyro_dsae.evaluate_elbo(model, guide, train)["elbo"]
         return {"train": seen, "test": scores["elbo"], **parts}
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -136,6 +138,33 @@ def test_the_speech_example(tmp_path, data_root):
     expected = ["source.wav", "target.wav", "converted.wav", "reconstructed.wav"]
     assert sorted(name for name in sounds if name.endswith("wav")) == sorted(2 * expected)
     assert re.search(r"  baseline +\d+\.\d\d% \[", printed)
+
+
+def test_the_bouncing_ball_example(tmp_path):
+    pytest.importorskip("pymunk")
+    script = str(ROOT / "examples" / "bouncing_ball.py")
+    options = ["--device", "cpu", "--steps", "2", "--batch-size", "4", "--judged", "4"]
+    printed = run(tmp_path, script, *options, "--out", "out")
+    out = tmp_path / "out"
+    figures = json.loads((out / "metrics.json").read_text())
+    models = {"stochastic", "lstm_f", "lstm_c"}
+    for key in ("reconstruction", "prediction", "one_ball", "continuation_nll", "physics"):
+        assert set(figures[key]) == models
+    for scores in figures["prediction"].values():
+        assert set(scores) == {"5", "10", "15", "20", "25"}
+        for error in scores.values():
+            assert 0 < error["best_of_20"] <= error["mean"] < 1
+    assert set(figures["run"]) >= RUN and set(figures["elbo"]) >= ELBO
+    films = [f"future_{name}.gif" for name in models]
+    for name in [
+        *films,
+        "predictions.gif",
+        "predictions.png",
+        "reconstructions.png",
+        "missing.png",
+    ]:
+        assert (out / name).stat().st_size > 1000, name
+    assert re.search(r"  stochastic +\d+\.\d\d", printed)
 
 
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):

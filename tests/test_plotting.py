@@ -169,3 +169,16 @@ def test_says_what_is_wrong_with_its_input(tmp_path):
         plotting.timeline(torch.zeros(5), x[0], tmp_path / "a")
     with pytest.raises(ValueError, match="extremes must be 1 to 2 of 4 frames, got 3"):
         plotting.timeline(torch.zeros(4), x[0], tmp_path / "a")
+
+
+def test_error_curves_show_every_model(tmp_path):
+    scores = {
+        str(n): {"mean": 0.001 * n, "low": 0.0008 * n, "high": 0.0012 * n, "best_of_20": 0.0005 * n}
+        for n in (5, 10, 25)
+    }
+    one = pixels(plotting.error_curves({"a": scores}, tmp_path / "one"))
+    two = pixels(plotting.error_curves({"a": scores, "b": scores}, tmp_path / "two"))
+    assert one.shape == two.shape and (one != two).any()
+    orange = np.array([255, 127, 14])  # the second colour
+    assert (np.abs(two.astype(int) - orange).sum(-1) < 30).any()
+    assert not (np.abs(one.astype(int) - orange).sum(-1) < 30).any()

@@ -1,5 +1,6 @@
-"""Data sets: characters in motion, moving digits, speech, and folders of frames of your own."""
+"""Data sets: characters in motion, moving digits, a bouncing ball, speech, your own folders of frames."""
 
+from .bouncing_ball import BouncingBall
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
@@ -10,6 +11,7 @@ from .sprites import Sprites
 from .transforms import RandomFrames
 
 __all__ = [
+    "BouncingBall",
     "FrameFolders",
     "LogSpectrum",
     "MovingDigits",

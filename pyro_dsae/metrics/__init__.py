@@ -1,5 +1,12 @@
 """How well a model does: a file for each protocol, for the judges they ask and for their scores."""
 
+from .bouncing_ball import (
+    continuation_nll,
+    incorrect_pixels,
+    one_ball,
+    physics,
+    prediction_errors,
+)
 from .digits import (
     DigitClassifier,
     grid_consistency,
@@ -50,6 +57,7 @@ __all__ = [
     "SheetSequences",
     "all_pairs",
     "balanced_subset",
+    "continuation_nll",
     "conversion_pitch",
     "derangement",
     "det_curve",
@@ -61,6 +69,7 @@ __all__ = [
     "grid_consistency",
     "identity",
     "inception_score",
+    "incorrect_pixels",
     "judge_accuracy",
     "kl",
     "latent_grid",
@@ -70,8 +79,11 @@ __all__ = [
     "median_pitch",
     "mfcc_features",
     "nearest",
+    "one_ball",
+    "physics",
     "pitch_moved",
     "position_r2",
+    "prediction_errors",
     "protocol_a",
     "protocol_b",
     "protocol_b_reverse",

@@ -16,7 +16,7 @@ nothing to do with the true one 0.05, and :func:`physics` gives true frames a sp
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import pi
+from math import log, pi
 from typing import Any, Protocol
 
 import numpy as np
@@ -113,6 +113,45 @@ def prediction_errors(
             **_with_interval(best, errors.amin(0), drawn),
         }
     return found
+
+
+def continuation_nll(
+    forecast: Forecast,
+    x: Tensor,
+    seen: int = 10,
+    *,
+    num_futures: int = 20,
+    batch_size: int = 32,
+    device: str | torch.device = "cpu",
+    seed: int = 0,
+) -> dict[str, float]:
+    r"""Negative log-likelihood of the frames after the first ``seen``, nats a sequence.
+
+    .. math:: -\log \frac1K \sum_{k=1}^K p(x_{t+1:T} \mid \hat x^k_{t+1:T}),
+
+    over K futures, a mean over sequences: an upper bound in expectation, the tighter the more futures.
+    For the Bernoulli likelihood, whose mean frames say all of it.
+
+    :param forecast: as for :func:`prediction_errors`.
+    :param x: true sequences, ``(N, T, C, H, W)``.
+    :returns: ``nll``, and ``bits_per_dim`` of the frames predicted.
+    :raises ValueError: if there are no such frames.
+    """
+    if x.dim() != 5 or not 1 <= seen < x.shape[1]:
+        raise ValueError(f"x must have more than {seen} frames, at least 1, got {tuple(x.shape)}")
+    device, total = torch.device(device), 0.0
+    with evaluation(seed, device):
+        for part in x.to(torch.float32).split(batch_size):
+            part = part.to(device)
+            truth = part[:, seen:]
+            futures = forecast(part[:, :seen], truth.shape[1], num_futures=num_futures)
+            nll = functional.binary_cross_entropy(
+                futures, truth.expand_as(futures), reduction="none"
+            )
+            log_p = -nll.flatten(2).double().sum(-1)
+            total -= float((log_p.logsumexp(0) - log(num_futures)).sum())
+    nats = total / len(x)
+    return {"nll": nats, "bits_per_dim": nats / (x[0, seen:].numel() * log(2))}
 
 
 def _with_interval(name: str, values: Tensor, drawn: Tensor) -> dict[str, float]:

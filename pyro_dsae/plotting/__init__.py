@@ -5,7 +5,7 @@ whole factor, without smoothing. Every function writes a file and returns its pa
 objects of its own: no state of pyplot is read or changed.
 """
 
-from .curves import loss_curve, trajectory_figure
+from .curves import error_curves, loss_curve, trajectory_figure
 from .frames import animate, grid, swap_figure
 from .latents import latent_forest, latent_map, timeline
 from .speech import det_figure, spectrograms
@@ -13,6 +13,7 @@ from .speech import det_figure, spectrograms
 __all__ = [
     "animate",
     "det_figure",
+    "error_curves",
     "grid",
     "latent_forest",
     "latent_map",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -54,6 +56,38 @@ def trajectory_figure(
     ]
     if patches:
         figure.legend(handles=patches, loc="outside right center", fontsize="x-small")
+    return saved(figure, path)
+
+
+def error_curves(errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: str | Path) -> Path:
+    """Incorrect pixels against the number of missing frames, PNG: a model a line, its interval shaded.
+
+    The best of the futures is dotted.
+
+    :param errors: by model and number of frames, as :func:`pyro_dsae.metrics.prediction_errors` gives them.
+    """
+    figure = Figure(figsize=(6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for i, (name, scores) in enumerate(errors.items()):
+        missing = sorted(scores, key=int)
+        frames = [int(number) for number in missing]
+
+        def values(key: str, scores: Any = scores, missing: Any = missing) -> list[float]:
+            return [100 * scores[number][key] for number in missing]
+
+        axes.plot(frames, values("mean"), "o-", color=f"C{i}", label=name)
+        axes.fill_between(frames, values("low"), values("high"), color=f"C{i}", alpha=0.2, lw=0)
+        best = next(key for key in scores[missing[0]] if re.fullmatch(r"best_of_\d+", key))
+        axes.plot(
+            frames,
+            values(best),
+            "o:",
+            color=f"C{i}",
+            ms=3,
+            label=f"{name}, {best}".replace("_", " "),
+        )
+    axes.set(xlabel="missing frames", ylabel="incorrect pixels, %", ylim=(0, None))
+    axes.legend(fontsize="small")
     return saved(figure, path)
 
 

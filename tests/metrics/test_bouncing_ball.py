@@ -12,6 +12,7 @@ import pyro_dsae
 from pyro_dsae import control
 from pyro_dsae.data.bouncing_ball import POLYGON, BouncingBall, inside, render
 from pyro_dsae.metrics.bouncing_ball import (
+    continuation_nll,
     incorrect_pixels,
     one_ball,
     physics,
@@ -332,3 +333,24 @@ def test_nothing_to_measure_is_none():
     assert found["speed_error"] is found["turn"] is found["speed"] is None
     assert found["speed_error_by_frame"] == [None] * 4
     assert found["one_ball"] == found["free_steps"] == 0
+
+
+# Likelihood of what is to come
+
+
+def test_the_likelihood_of_a_continuation_is_a_mean_over_futures(x):
+    truth = x[:5, :14]
+    p = torch.stack([torch.full((4, 1, 32, 32), value) for value in (0.1, 0.3)])
+
+    def forecast(seen, num_frames, *, num_futures):
+        assert seen.shape[1] == 10 and num_frames == 4
+        return p[:, None].expand(-1, len(seen), -1, -1, -1, -1)
+
+    found = continuation_nll(forecast, truth, 10, num_futures=2, batch_size=2)
+    log_p = truth[:, 10:] * p[:, None].log() + (1 - truth[:, 10:]) * (1 - p[:, None]).log()
+    each = log_p.flatten(2).sum(-1).double()
+    expected = -torch.logaddexp(each[0], each[1]) + torch.tensor(2.0).log()
+    assert found["nll"] == pytest.approx(float(expected.mean()), rel=1e-5)
+    assert found["bits_per_dim"] == pytest.approx(found["nll"] / (4 * 1024 * 0.6931472), rel=1e-5)
+    with pytest.raises(ValueError, match="x must have more than 14 frames"):
+        continuation_nll(forecast, truth, 14)
