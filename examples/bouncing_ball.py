@@ -49,7 +49,7 @@ def make_pair(preset: Preset, name: str, guide: str) -> Pair:
     if name != "stochastic":
         sizes["z_dim"] = LSTM_Z
         return MODELS[name](frame, **sizes), pyro_dsae.LSTMGuide(frame, **sizes)
-    return MODELS[name](frame, **sizes), GUIDES[guide](frame, **sizes)
+    return MODELS[name](frame, residual=True, **sizes), GUIDES[guide](frame, **sizes)
 
 
 def judge(run: Run, model: nn.Module, guide: nn.Module, x: Tensor, judged: int) -> dict[str, Any]:

@@ -273,10 +273,13 @@ class LSTMTransition(nn.Module):
 
     One dense layer before the LSTM and one after it, past which the embedded input also goes directly:
     the prior learns its clusters and their cycles sooner than with the bare LSTM.
+
+    :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
     """
 
-    def __init__(self, z_dim: int, hidden: int = 256) -> None:
+    def __init__(self, z_dim: int, hidden: int = 256, *, residual: bool = False) -> None:
         super().__init__()
+        self.residual = residual
         self.embed = nn.Sequential(MLP(z_dim, hidden), nn.LeakyReLU(_SLOPE))
         self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
         self.head = nn.Sequential(
@@ -287,7 +290,7 @@ class LSTMTransition(nn.Module):
         e = self.embed(z)
         h, state = self.lstm(e, state)
         loc, scale = self.head(torch.cat([e, h], dim=-1))
-        return loc, scale, state
+        return z + loc if self.residual else loc, scale, state
 
 
 class LSTMRollout(nn.Module):

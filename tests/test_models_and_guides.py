@@ -94,6 +94,18 @@ def test_z_of_the_full_guide_depends_on_f_and_on_all_frames(make_pair, x):
     assert not torch.allclose(q_of(guide, x, f)[:, 0], q_of(guide, other, f)[:, 0])
 
 
+def test_a_residual_prior_moves_on_from_the_last_step(x, tmp_path):
+    model = pyro_dsae.DSAE((3, 16, 16), **SIZES, residual=True)
+    plain = pyro_dsae.DSAE((3, 16, 16), **SIZES)
+    plain.load_state_dict(model.state_dict())
+    z = torch.randn(2, 4, 3)
+    torch.testing.assert_close(model.prior(z)[0], z + plain.prior(z)[0])
+    guide = pyro_dsae.Factorised((3, 16, 16), **SIZES)
+    pyro_dsae.save(tmp_path, model, guide)
+    again, _ = pyro_dsae.load(tmp_path)
+    assert again.residual and again.prior.residual
+
+
 class TestPairwise:
     def test_the_order_of_frames_does_not_matter_to_f(self, make_pair, x):
         _, guide = make_pair(guide=pyro_dsae.Pairwise)
