@@ -1,8 +1,8 @@
 """A bouncing ball: are its dynamics better drawn at every step, or laid down at the start?
 
 Trains the stochastic model of Li & Mandt (ICML 2018), section 4.3, and two with deterministic dynamics, on a
-ball in an irregular polygon: chaotic, so that no model can say for long where it will be, but each may say
-what a ball does.
+ball in an irregular polygon. Paths that begin alike part at the corners: no model can say for long where the
+ball will be, but each may say what a ball does.
 
     python examples/bouncing_ball.py                          # minutes on a laptop
     python examples/bouncing_ball.py --preset paper           # for a GPU
@@ -52,8 +52,10 @@ def make_pair(preset: Preset, name: str, guide: str) -> Pair:
     return MODELS[name](frame, residual=True, **sizes), GUIDES[guide](frame, **sizes)
 
 
-def judge(run: Run, model: nn.Module, guide: nn.Module, x: Tensor, judged: int) -> dict[str, Any]:
-    """Figures of one model on test sequences ``x``."""
+def judge(
+    run: Run, model: nn.Module, guide: nn.Module, x: Tensor, speed: Tensor, judged: int
+) -> dict[str, Any]:
+    """Figures of one model on test sequences ``x``, whose balls have the given ``speed``, ``(judged,)``."""
     forecast = partial(pyro_dsae.forecast, model, guide)
     torch.manual_seed(run.options.seed)
     reconstructed = torch.cat([pyro_dsae.reconstruct(model, guide, part) for part in x.split(64)])
@@ -67,7 +69,7 @@ def judge(run: Run, model: nn.Module, guide: nn.Module, x: Tensor, judged: int) 
         "continuation_nll": metrics.continuation_nll(
             forecast, x[:judged].cpu(), device=run.device, seed=run.options.seed
         ),
-        "physics": metrics.physics(rollouts.cpu()),
+        "physics": metrics.physics(rollouts.cpu(), speed=speed),
     }
 
 
@@ -120,6 +122,7 @@ def main() -> None:
     run.say(f"{len(train)} sequences of a ball in a polygon, {preset.size} x {preset.size}")
 
     x = test.frames[: max(200, args.judged)].to(run.device).float() / 255
+    speed = test.velocities[: args.judged, SEEN].norm(dim=-1)
     pairs, found, parts = {}, {}, {}
     for name in args.models:
         part = run.part(name) if len(args.models) > 1 else run
@@ -128,7 +131,7 @@ def main() -> None:
             lambda name=name: make_pair(preset, name, args.guide), train, preset
         )
         run.say(f"{name}: evaluation")
-        found[name] = judge(run, *pairs[name], x, args.judged)
+        found[name] = judge(run, *pairs[name], x, speed, args.judged)
         parts[name] = {
             "elbo": part.elbo(*pairs[name], some(train, 512), some(test, 512)),
             "run": part.figures(*pairs[name]),
