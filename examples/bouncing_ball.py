@@ -10,7 +10,6 @@ ball will be, but each may say what a ball does.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -114,10 +113,8 @@ def main() -> None:
     options.add_argument(
         "--judged", type=int, default=100, metavar="N", help="sequences to predict"
     )
-    options.add_argument("--size", type=int, help="pixels (default: the preset's)")
     args = options.parse_args()
     run, preset = Run(args), PRESETS[args.preset]
-    preset = replace(preset, size=args.size or preset.size)
     train, test = (BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test"))
     run.say(f"{len(train)} sequences of a ball in a polygon, {preset.size} x {preset.size}")
 
