@@ -23,14 +23,7 @@ from pyro_dsae.data import BouncingBall
 
 PRESETS = {
     "quick": Preset(
-        32,
-        f_dim=4,
-        z_dim=16,
-        channels=(8, 16, 16, 32),
-        hidden=128,
-        batch_size=16,
-        steps=1400,
-        lr=3e-3,
+        32, f_dim=4, z_dim=16, channels=4, hidden=128, batch_size=16, steps=1800, lr=3e-3
     ),
     "paper": Preset(
         32,
