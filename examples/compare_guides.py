@@ -1,0 +1,215 @@
+"""One model, several guides: which posterior fits best, and which disentangles best?
+
+Trains the same model once with each guide, from the same seeds and for as many steps or seconds, and sets
+side by side how near each comes to the evidence, what its latents spend, and what a judge says of its swaps.
+
+    python examples/compare_guides.py                              # three guides, two seeds, on a laptop
+    python examples/compare_guides.py --guides factorised full --budget 120s
+    python examples/compare_guides.py --freeze-model               # one model, the guides fitted to it
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import CACHE, GUIDES, Pair, Run, parser
+from sprites import PRESETS
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import metrics, plotting, views
+from pyro_dsae.data import ProceduralSprites, Sprites
+
+MODELS = {"dsae": pyro_dsae.DSAE, "unordered": pyro_dsae.Unordered}
+WEIGHTS = {"f": 1.0, "z": 1.0}  # the ELBO itself: other weights would favour other posteriors
+SHOWN = {
+    "elbo": "ELBO",
+    "iw_bound": "IW bound",
+    "k_hat_below_0_7": "k < 0.7",
+    "kl_f": "KL f",
+    "kl_z": "KL z",
+    "swap_static": "swap: static",
+    "swap_action": "swap: action",
+    "seconds_per_step": "s a step",
+}
+
+
+def make_pair(preset: Any, model: str, guide: str) -> Pair:
+    """Model and guide with the networks and views of the sprites example."""
+    frame, sizes = (3, preset.size, preset.size), preset.networks
+    return MODELS[model](frame, modulated=True, **sizes), GUIDES[guide](
+        frame,
+        content_encoder=True,
+        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
+        dynamics_view=views.Recolour(),
+        **sizes,
+    )
+
+
+def budget(text: str) -> tuple[int | None, float | None]:
+    """Steps, ``500``, or seconds, ``90s``."""
+    try:
+        steps, seconds = (None, float(text[:-1])) if text.endswith("s") else (int(text), None)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"must be steps (500) or seconds (90s), got {text}"
+        ) from error
+    if (steps or seconds or 0) <= 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+    return steps, seconds
+
+
+def steps_within(seconds: float, pair: Pair, data: Any, batch_size: int, device: str | None) -> int:
+    """How many steps of a pair take so many seconds, by the last twenty of thirty."""
+    marks: list[float] = []
+    hook = pair[0].register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
+    pyro_dsae.fit(*pair, data, steps=30, batch_size=batch_size, device=device, progress=False)
+    hook.remove()
+    return max(1, round(20 * seconds / (marks[29] - marks[9])))
+
+
+def judge(
+    run: Run, pair: Pair, test: Any, judges: nn.Module, args: argparse.Namespace
+) -> dict[str, float]:
+    """Figures of one pair on test characters."""
+    model, guide = pair
+    x = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
+    x = test.frames[x].to(run.device).float() / 255
+    swapped = metrics.swap(*pair, judges, test, num_sequences=args.judged, seed=args.seed)
+    return {
+        **metrics.evidence(model, guide, x, num_samples=args.samples, seed=args.seed),
+        "information_f_x": metrics.mutual_information(
+            guide, test, num_sequences=args.judged, seed=args.seed
+        ),
+        "information_f_z": metrics.content_dynamics_information(
+            guide, test, num_sequences=args.judged, seed=args.seed
+        ),
+        **{f"active_{site}": n for site, n in metrics.active_units(guide, x).items()},
+        "swap_static": swapped["static_accuracy"],
+        "swap_action": swapped["action"],
+    }
+
+
+def draw(run: Run, pair: Pair, test: Any, seed: int) -> None:
+    """The same swap under each guide."""
+    picks = torch.randperm(len(test), generator=torch.Generator().manual_seed(seed))[:8]
+    content, dynamics = (test.frames[picks].to(run.device).float() / 255).chunk(2)
+    rows, columns = (i.flatten() for i in torch.meshgrid(*[torch.arange(4)] * 2, indexing="ij"))
+    swapped = pyro_dsae.swap(*pair, content[rows], dynamics[columns]).unflatten(0, (4, 4))
+    plotting.swap_figure(content, dynamics, swapped, run.out / "swap")
+
+
+def over_seeds(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Mean and standard error over the seeds of every figure, by guide."""
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for guide in dict.fromkeys(row["guide"] for row in runs):
+        rows = [row for row in runs if row["guide"] == guide]
+        found[guide] = {}
+        for key in rows[0].keys() - {"guide", "seed"}:
+            values = [row[key] for row in rows if row[key] is not None]
+            error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+            mean = statistics.fmean(values) if values else None
+            found[guide][key] = {"mean": mean, "standard_error": error}
+    return found
+
+
+def table(guides: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
+    """A row a guide: means, and standard errors in brackets."""
+
+    def cell(value: Mapping[str, float | None]) -> str:
+        error = value["standard_error"]
+        return f"{value['mean']:.4g}" + (f" ({error:.2g})" if error is not None else "")
+
+    lines = ["  " + f"{'guide':12}" + "".join(f"{title:>18}" for title in SHOWN.values())]
+    for name, figures in guides.items():
+        lines.append(f"  {name:12}" + "".join(f"{cell(figures[key]):>18}" for key in SHOWN))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Train, judge and draw each guide for each seed."""
+    options = parser("compare_guides", "One model, several guides.")
+    options.add_argument("--data", choices=("procedural", "lpc"), default="procedural")
+    options.add_argument("--root", type=Path, help="folder of the LPC layers")
+    options.add_argument(
+        "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
+    )
+    options.add_argument("--model", choices=tuple(MODELS), default="dsae")
+    options.add_argument("--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES])
+    options.add_argument("--seeds", type=int, default=2, help="so many, from --seed on")
+    options.add_argument(
+        "--budget", type=budget, default=(1000, None), help="of each run: steps, or seconds (90s)"
+    )
+    options.add_argument(
+        "--freeze-model", action="store_true", help="fit the other guides to the first one's model"
+    )
+    options.add_argument("--samples", type=int, default=1000, help="K, draws of a sequence")
+    options.add_argument("--sequences", type=int, default=18, help="to estimate the evidence of")
+    options.add_argument("--judged", type=int, default=450, metavar="N", help="sequences to swap")
+    args = options.parse_args()
+    if args.evaluate is not None:
+        options.error("--evaluate is for one pair; here --resume takes what is finished")
+    if args.data == "lpc" and args.root is None:
+        options.error("--data lpc needs --root, the folder of its layers")
+    run, preset = Run(args), PRESETS[args.preset]
+    preset = replace(preset, size=args.size or preset.size)
+    if args.data == "lpc":
+        train, test = (Sprites(args.root, split, size=preset.size) for split in ("train", "test"))
+    else:
+        train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
+    run.say(f"{args.data} sprites, {preset.size} x {preset.size}; the judge, trained once and kept")
+    judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
+
+    runs: list[dict[str, Any]] = []
+    for seed in range(args.seed, args.seed + args.seeds):
+        joint: nn.Module | None = None
+        for name in args.guides:
+            part = run.part(f"{name}_{seed}")
+            part.options.seed, (steps, seconds) = seed, args.budget
+            done = part.out / "figures.json"
+            if args.resume and done.is_file():
+                runs.append(json.loads(done.read_text()))
+                if joint is None:
+                    joint, _ = pyro_dsae.load(part.out / "model")
+                continue
+
+            def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
+                model, guide = make_pair(preset, args.model, name)
+                if args.freeze_model and joint is not None:
+                    model.load_state_dict(joint.state_dict())
+                    model.requires_grad_(False)
+                return model, guide
+
+            batch_size = args.batch_size or preset.batch_size
+            if seconds is not None:
+                steps = steps_within(seconds, pair(), train, batch_size, args.device)
+            part.options.steps = args.steps or steps
+            run.say(f"{name}, seed {seed}")
+            trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
+            joint = joint or trained[0]
+            figures = judge(part, trained, test, judges, args)
+            row = {"guide": name, "seed": seed, **figures, "steps": part.steps}
+            runs.append({**row, "seconds_per_step": batch_size / part.rate})
+            done.write_text(json.dumps(runs[-1], indent=2) + "\n")
+            draw(part, trained, test, args.seed)
+
+    with (run.out / "runs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*runs[0]])
+        writer.writeheader()
+        writer.writerows(runs)
+    found = over_seeds(runs)
+    run.finish({"guides": found, "runs": runs, "run": run.figures()}, table(found))
+
+
+if __name__ == "__main__":
+    main()
