@@ -1,4 +1,4 @@
-r"""How well a guide fits a model, and what its latents know.
+r"""How well a guide fits a model, and what its latents know of the data and of each other.
 
 For draws :math:`(f^k, z^k) \sim q(f, z \mid x)` and log weights
 :math:`\log w_k = \log p(x, f^k, z^k) - \log q(f^k, z^k \mid x)`,
@@ -14,16 +14,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from pyro import poutine
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..control import infer
 from ..inference import elbo_terms
-from ..inference_data import _import_arviz
+from ..inference_data import _import_arviz, _site
 from ._evaluation import device_of, evaluation
 
+_BATCH = 64  # sequences that go through the guide at once
 _MIN_DRAWS = 25  # ArviZ fits the tail, a fifth of so few, from 5 draws on
 
 
@@ -178,3 +182,152 @@ def _sequences(data: Dataset | Tensor, num: int | None, seed: int) -> Tensor:
         return data[order.to(data.device)]
     items = (data[i] for i in order.tolist())
     return torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
+
+
+def active_units(
+    guide: Callable, data: Dataset | Tensor, threshold: float = 0.01
+) -> dict[str, int]:
+    """How many dimensions of each latent site tell sequences apart (Burda et al., 2016, section 5.1).
+
+    A unit is active where its posterior mean varies over the data by more than ``threshold``, a variance:
+    over sequences, and over frames too where the site has an axis of time.
+    """
+    x = _sequences(data, None, 0)
+    device = device_of(guide)
+    batches: list[dict[str, Tensor]] = []
+    with evaluation(0, device, guide):
+        batches = [infer(guide, part.to(device)) for part in x.split(_BATCH)]
+    counts = {}
+    for site in batches[0]:
+        means = torch.cat([batch[site] for batch in batches]).double().flatten(0, -2)
+        counts[site] = int((means.var(0, correction=0) > threshold).sum())
+    return counts
+
+
+def mutual_information(
+    guide: Callable,
+    data: Dataset | Tensor,
+    *,
+    site: str = "f",
+    num_samples: int = 1,
+    num_sequences: int | None = None,
+    seed: int = 0,
+) -> float:
+    r"""I_q(site; x) in nats: how much of which sequence it is a site tells, at most log N.
+
+    The index-code mutual information of Hoffman & Johnson (NeurIPS workshop, 2016), with the aggregate
+    posterior q(f) of all N sequences and draws :math:`f_i \sim q(f \mid x_i)`:
+
+    .. math:: \frac1N \sum_i \Big[\log q(f_i \mid x_i) - \log \frac1N \sum_j q(f_i \mid x_j)\Big]
+
+    :param site: one whose posterior does not depend on the other latents.
+    :param num_samples: draws a sequence.
+    :param num_sequences: N, so many drawn by ``seed`` (default: all).
+    :raises ValueError: if the guide has no such site, or draws it given another.
+    """
+    if num_samples < 1:
+        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    x = _sequences(data, num_sequences, seed)
+    device = device_of(guide)
+    total = 0.0
+    with evaluation(seed, device, guide):
+        laws = [_law(guide, part.to(device), site) for part in x.split(_BATCH)]
+        for law in laws:
+            for _ in range(num_samples):
+                value = law.sample()
+                rows = [other.log_prob(value.unsqueeze(1)) for other in laws]
+                aggregate = torch.cat(rows, dim=1).double().logsumexp(1) - math.log(len(x))
+                total += float((law.log_prob(value).double() - aggregate).sum())
+    return total / (num_samples * len(x))
+
+
+def _law(guide: Callable, x: Tensor, site: str) -> Any:
+    """q(site | x), of batch shape ``(N,)``."""
+    first, second = (_site(poutine.trace(guide).get_trace(x), site, "guide") for _ in range(2))
+    value = first["value"]
+    if not torch.allclose(first["fn"].log_prob(value), second["fn"].log_prob(value), 1e-5, 1e-5):
+        raise ValueError(
+            f"site must not depend on the guide's other latents, but the law of {site!r} changes with them"
+        )
+    return first["fn"]
+
+
+def content_dynamics_information(
+    guide: Callable,
+    data: Dataset | Tensor,
+    *,
+    content: str = "f",
+    dynamics: str = "z",
+    components: int = 16,
+    num_samples: int = 1,
+    num_sequences: int | None = None,
+    seed: int = 0,
+) -> float:
+    """I_q(f; z_t) in nats, the mean over frames: how much content the dynamics still know.
+
+    By :func:`gaussian_copula_information` of draws from the guide, frame by frame, along at most
+    ``components`` principal axes of the posterior means of either: what the axes leave out can only make it
+    less.
+
+    :param components: of f and of z_t; N must be more than both together.
+    :param num_samples: draws a sequence; the estimate is the mean over them.
+    :param num_sequences: N, so many drawn by ``seed`` (default: all).
+    """
+    for name, number in (("components", components), ("num_samples", num_samples)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+    x = _sequences(data, num_sequences, seed)
+    device = device_of(guide)
+    with evaluation(seed, device, guide):
+
+        def latents(sample: bool) -> tuple[Tensor, Tensor]:
+            batches = [infer(guide, part.to(device), sample=sample) for part in x.split(_BATCH)]
+            missing = [name for name in (content, dynamics) if name not in batches[0]]
+            if missing:
+                raise ValueError(
+                    f"guide must have sites {content!r} and {dynamics!r}, got {[*batches[0]]}"
+                )
+            f, z = (torch.cat([b[name] for b in batches]).double() for name in (content, dynamics))
+            return f, z.unsqueeze(1) if z.dim() == 2 else z
+
+        axes = [_principal_axes(means.flatten(0, -2), components) for means in latents(False)]
+        found = []
+        for _ in range(num_samples):
+            f, z = (draw @ axis for draw, axis in zip(latents(True), axes, strict=True))
+            found += [gaussian_copula_information(f, z_t) for z_t in z.unbind(1)]
+    return sum(found) / len(found)
+
+
+def _principal_axes(means: Tensor, components: int) -> Tensor:
+    """``(dim, components)`` of ``(N, dim)``, by variance."""
+    _, _, axes = torch.linalg.svd(means - means.mean(0), full_matrices=False)
+    return axes[:components].T
+
+
+def gaussian_copula_information(a: Tensor, b: Tensor) -> float:
+    """I(a; b) in nats of N joint draws ``(N, dim_a)`` and ``(N, dim_b)`` under a Gaussian copula.
+
+    The estimator of Ince et al. (Human Brain Mapping, 2017), with its correction of the bias: each dimension
+    becomes Normal by its ranks, then -1/2 log det of the correlations. Exact where a and b are Normal up to
+    monotone maps of each dimension. About 0, and below it by chance, where they are independent.
+    """
+    n = len(a)
+    if a.dim() != 2 or b.dim() != 2 or len(b) != n:
+        raise ValueError(f"a and b must be (N, dim), got {tuple(a.shape)} and {tuple(b.shape)}")
+    dims = a.shape[1], b.shape[1]
+    if n <= sum(dims) + 1:
+        raise ValueError(
+            f"N must be more than {sum(dims) + 1} for {dims[0]} and {dims[1]} dimensions, got {n}"
+        )
+    joint = torch.cat([a, b], dim=1).double().cpu()
+    ranks = joint.argsort(0).argsort(0).double() + 1
+    normal = torch.special.ndtri(ranks / (n + 1))
+    covariance = normal.T @ normal / (n - 1)
+
+    def entropy(block: Tensor) -> float:
+        """Up to what cancels: half the log determinant less its bias."""
+        bias = torch.digamma((n - torch.arange(1.0, len(block) + 1, dtype=torch.float64)) / 2).sum()
+        return float(torch.linalg.cholesky(block).diagonal().log().sum() - bias / 2)
+
+    of_a, of_b = covariance[: dims[0], : dims[0]], covariance[dims[0] :, dims[0] :]
+    return entropy(of_a) + entropy(of_b) - entropy(covariance)
