@@ -105,7 +105,9 @@ def khat_figure(inference_data: Any, path: str | Path) -> Path:
 
 
 def comparison_figure(inference_data: Mapping[str, Any], path: str | Path) -> Path:
-    """The bounds of several guides, with standard errors, by ``az.plot_compare``, PNG.
+    """The bounds of several guides by ``az.plot_compare``, PNG, with standard errors.
+
+    In 0.x triangles are differences from the best, with the errors of differences of pairs.
 
     :param inference_data: as for :func:`compare_weights`.
     """
@@ -116,7 +118,9 @@ def comparison_figure(inference_data: Mapping[str, Any], path: str | Path) -> Pa
         return _saved_collection(plot, path)
     figure = Figure(figsize=(6, 1.2 + 0.6 * len(table)), layout="constrained")
     axes = figure.subplots()
-    arviz.plot_compare(table, ax=axes, textsize=9, title=False, backend="matplotlib")
+    arviz.plot_compare(
+        table, ax=axes, plot_ic_diff=True, textsize=9, title=False, backend="matplotlib"
+    )
     axes.set_xlabel("bound on log p(x), all sequences, nats")
     axes.set_ylabel("")
     return saved(figure, path)
