@@ -5,7 +5,7 @@ For draws :math:`(f^k, z^k) \sim q(f, z \mid x)` and log weights
 
 .. math:: \mathrm{ELBO} = E \log w_k \le E \log \frac1K \sum_{k=1}^K w_k \le \log p(x),
 
-the second the bound of Burda et al. (ICLR 2016), eq. 8. The tail of the weights says how far to trust it:
+the second the bound of Burda et al. (ICLR 2016), section 3. The tail of the weights says how far to trust it:
 Pareto smoothing's k-hat (Vehtari et al., JMLR 2024; of guides, Yao et al., ICML 2018) is below 0.7 where
 the guide is close enough to the posterior for importance sampling to work.
 """
@@ -79,7 +79,7 @@ def _weights(batches: list[Tensor], num_samples: int) -> Tensor:
 def importance_bound(log_weights: Tensor) -> Tensor:
     """The importance-weighted bound on log p(x), logsumexp - log K: ``(K, N)`` to ``(N,)``.
 
-    Burda et al. (2016), eq. 8; in the mean it rises with K, from the ELBO to log p(x).
+    Burda et al. (2016); in the mean it rises with K, from the ELBO to log p(x).
     """
     _check_weights(log_weights)
     return log_weights.logsumexp(0) - math.log(len(log_weights))
@@ -187,7 +187,7 @@ def _sequences(data: Dataset | Tensor, num: int | None, seed: int) -> Tensor:
 def active_units(
     guide: Callable, data: Dataset | Tensor, threshold: float = 0.01
 ) -> dict[str, int]:
-    """How many dimensions of each latent site tell sequences apart (Burda et al., 2016, section 5.1).
+    """How many dimensions of each latent site tell sequences apart (Burda et al., 2016).
 
     A unit is active where its posterior mean varies over the data by more than ``threshold``, a variance:
     over sequences, and over frames too where the site has an axis of time.
