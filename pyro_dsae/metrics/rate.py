@@ -1,0 +1,62 @@
+r"""What an encoding costs: the two sides of the ELBO as rate and distortion.
+
+.. math:: -\mathrm{ELBO} = \underbrace{\mathrm{KL}_f + \mathrm{KL}_{z_{1:T}}}_{R}
+          + \underbrace{-E_q \log p(x \mid f, z_{1:T})}_{D}
+
+(Alemi et al., ICML 2018). R is what bits-back coding (Hinton & van Camp, COLT 1993; Townsend et al., ICLR
+2019) sends of the latents. f is paid once, so that its share of each frame falls with T: the "efficient
+encoding" of Li & Mandt (ICML 2018). D is the rest of a lossless code only where the likelihood is a law of
+what is sent: not that of densities, nor of ``bernoulli`` on intensities. There compare D of one likelihood
+with itself alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from ..inference import evaluate_elbo
+
+
+def rates(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset | Tensor,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Rate and distortion, means over ``data`` of one draw each; bits a frame, or as the names say.
+
+    ``f_bits_per_frame`` is that of all sites of the model's content, ``z_bits_per_frame`` of its dynamics;
+    ``bits_per_frame`` is the rate, both together.
+
+    :param data: sequences ``(N, T, *frame)`` of one length as a tensor, or a data set of ``x`` or
+        ``(x, labels)``.
+    :returns: also ``f_bits``, a sequence, ``distortion_bits_per_frame``, ``distortion_bits_per_dim`` and
+        ``bits_per_dim``, which is -ELBO.
+    """
+    if not len(data):  # type: ignore[arg-type]
+        raise ValueError("data must hold at least 1 sequence, got 0")
+    means = evaluate_elbo(model, guide, data, batch_size=batch_size, seed=seed)
+    first = data[0]
+    x = first[0] if isinstance(first, (tuple, list)) else first
+    num_frames, bit = x.shape[0], math.log(2)
+
+    def nats(sites: tuple[str, ...]) -> float:
+        return sum(means.get(f"kl_{site}", 0.0) for site in sites)
+
+    f_nats = nats(getattr(model, "content", ("f",)))
+    z_nats = nats(getattr(model, "dynamics", ("z",)))
+    distortion = -means["log_likelihood"]
+    return {
+        "f_bits": f_nats / bit,
+        "f_bits_per_frame": f_nats / (num_frames * bit),
+        "z_bits_per_frame": z_nats / (num_frames * bit),
+        "bits_per_frame": (f_nats + z_nats) / (num_frames * bit),
+        "distortion_bits_per_frame": distortion / (num_frames * bit),
+        "distortion_bits_per_dim": distortion / (x.numel() * bit),
+        "bits_per_dim": means["bits_per_dim"],
+    }
