@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from common import CACHE, GUIDES, Pair, Run, parser
 from sprites import PRESETS
-from torch import nn
+from torch import Tensor, nn
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
@@ -78,13 +78,18 @@ def steps_within(seconds: float, pair: Pair, data: Any, batch_size: int, device:
     return max(1, round(20 * seconds / (marks[29] - marks[9])))
 
 
+def some_of_each(run: Run, test: Any, args: argparse.Namespace) -> Tensor:
+    """``--sequences`` test sequences, as many of each action as of any other."""
+    rows = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
+    return test.frames[rows].to(run.device).float() / 255
+
+
 def judge(
     run: Run, pair: Pair, test: Any, judges: nn.Module, args: argparse.Namespace
 ) -> dict[str, float]:
     """Figures of one pair on test characters."""
     model, guide = pair
-    x = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
-    x = test.frames[x].to(run.device).float() / 255
+    x = some_of_each(run, test, args)
     swapped = metrics.swap(*pair, judges, test, num_sequences=args.judged, seed=args.seed)
     return {
         **metrics.evidence(model, guide, x, num_samples=args.samples, seed=args.seed),
@@ -107,6 +112,20 @@ def draw(run: Run, pair: Pair, test: Any, seed: int) -> None:
     rows, columns = (i.flatten() for i in torch.meshgrid(*[torch.arange(4)] * 2, indexing="ij"))
     swapped = pyro_dsae.swap(*pair, content[rows], dynamics[columns]).unflatten(0, (4, 4))
     plotting.swap_figure(content, dynamics, swapped, run.out / "swap")
+
+
+def draw_fits(run: Run, pairs: dict[str, Pair], x: Tensor, seed: int) -> None:
+    """ArviZ's pictures of how well each guide fits the sequences ``x``."""
+    torch.manual_seed(seed)
+    containers = {
+        name: pyro_dsae.to_arviz(*pair, x, num_samples=200, predictive="mean")
+        for name, pair in pairs.items()
+    }
+    for name, container in containers.items():
+        plotting.khat_figure(container, run.out / f"k_hat_{name}")
+        plotting.predictive_check(container, run.out / f"predictive_check_{name}")
+    if len(containers) > 1:
+        plotting.comparison_figure(containers, run.out / "comparison")
 
 
 def over_seeds(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
@@ -148,7 +167,7 @@ def main() -> None:
     options.add_argument("--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES])
     options.add_argument("--seeds", type=int, default=2, help="so many, from --seed on")
     options.add_argument(
-        "--budget", type=budget, default=(1000, None), help="of each run: steps, or seconds (90s)"
+        "--budget", type=budget, default=(700, None), help="of each run: steps, or seconds (90s)"
     )
     options.add_argument(
         "--freeze-model", action="store_true", help="fit the other guides to the first one's model"
@@ -171,6 +190,7 @@ def main() -> None:
     judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
 
     runs: list[dict[str, Any]] = []
+    first: dict[str, Pair] = {}
     for seed in range(args.seed, args.seed + args.seeds):
         joint: nn.Module | None = None
         for name in args.guides:
@@ -179,8 +199,10 @@ def main() -> None:
             done = part.out / "figures.json"
             if args.resume and done.is_file():
                 runs.append(json.loads(done.read_text()))
-                if joint is None:
-                    joint, _ = pyro_dsae.load(part.out / "model")
+                kept = pyro_dsae.load(part.out / "model")
+                joint = joint or kept[0]
+                if seed == args.seed:
+                    first[name] = kept
                 continue
 
             def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
@@ -202,7 +224,10 @@ def main() -> None:
             runs.append({**row, "seconds_per_step": batch_size / part.rate})
             done.write_text(json.dumps(runs[-1], indent=2) + "\n")
             draw(part, trained, test, args.seed)
+            if seed == args.seed:
+                first[name] = trained
 
+    draw_fits(run, first, some_of_each(run, test, args), args.seed)
     with (run.out / "runs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*runs[0]])
         writer.writeheader()

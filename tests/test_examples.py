@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -165,6 +167,38 @@ def test_the_bouncing_ball_example(tmp_path):
     ]:
         assert (out / name).stat().st_size > 1000, name
     assert re.search(r"  stochastic +\d+\.\d\d", printed)
+
+
+def test_the_compare_guides_example(tmp_path):
+    script = str(ROOT / "examples" / "compare_guides.py")
+    sizes = ["--samples", "30", "--sequences", "9", "--judged", "90", "--batch-size", "4"]
+    options = ["--guides", "factorised", "full", "--device", "cpu", *sizes, "--out", "out"]
+    printed = run(tmp_path, script, "--budget", "2", "--freeze-model", *options)
+    out = tmp_path / "out"
+    figures = json.loads((out / "metrics.json").read_text())
+    keys = ["elbo", "iw_bound", "k_hat_below_0_7", "kl_f", "kl_z"]
+    keys += ["swap_static", "swap_action", "seconds_per_step"]
+    for guide in ("factorised", "full"):
+        found = figures["guides"][guide]
+        assert set(keys) <= set(found)
+        assert found["elbo"]["mean"] < found["iw_bound"]["mean"]
+        assert found["elbo"]["standard_error"] > 0
+        assert re.search(rf"  {guide} +-\d+", printed)
+        for name in (f"k_hat_{guide}.png", f"predictive_check_{guide}.png", f"{guide}_1/swap.png"):
+            assert (out / name).stat().st_size > 1000, name
+    assert (out / "comparison.png").stat().st_size > 1000
+    rows = (out / "runs.csv").read_text().splitlines()
+    assert len(rows) == 5 and rows[0].startswith("guide,seed,")
+    models = [
+        load_file(out / f"{guide}_0" / "model" / "model" / "model.safetensors")
+        for guide in ("factorised", "full")
+    ]
+    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+
+    # What is finished is taken, and trained no more.
+    (out / "full_1" / "figures.json").unlink()
+    again = run(tmp_path, script, "--budget", "2", "--freeze-model", *options, "--resume")
+    assert again.count("training") == 1
 
 
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):

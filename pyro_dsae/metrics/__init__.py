@@ -15,6 +15,16 @@ from .digits import (
     position_r2,
     train_digit_classifier,
 )
+from .evidence import (
+    active_units,
+    content_dynamics_information,
+    evidence,
+    gaussian_copula_information,
+    importance_bound,
+    k_hat,
+    log_weights,
+    mutual_information,
+)
 from .identity import identity, nearest
 from .judge import (
     HEADS,
@@ -25,6 +35,7 @@ from .judge import (
     train_judge,
 )
 from .pitch import conversion_pitch, median_pitch, pitch_moved
+from .rate import rates
 from .report import format_table
 from .scores import disagreement, entropy, inception_score, kl, marginal
 from .sheets import SheetSequences, sheet_sequences, static_accuracy_by_frames
@@ -55,8 +66,10 @@ __all__ = [
     "Judge",
     "LabelledSequences",
     "SheetSequences",
+    "active_units",
     "all_pairs",
     "balanced_subset",
+    "content_dynamics_information",
     "continuation_nll",
     "conversion_pitch",
     "derangement",
@@ -65,19 +78,25 @@ __all__ = [
     "entropy",
     "equal_error_rate",
     "evaluate_sprites",
+    "evidence",
     "format_table",
+    "gaussian_copula_information",
     "grid_consistency",
     "identity",
+    "importance_bound",
     "inception_score",
     "incorrect_pixels",
     "judge_accuracy",
+    "k_hat",
     "kl",
     "latent_grid",
     "load_or_train_digit_classifier",
     "load_or_train_judge",
+    "log_weights",
     "marginal",
     "median_pitch",
     "mfcc_features",
+    "mutual_information",
     "nearest",
     "one_ball",
     "physics",
@@ -87,6 +106,7 @@ __all__ = [
     "protocol_a",
     "protocol_b",
     "protocol_b_reverse",
+    "rates",
     "sheet_sequences",
     "standardise",
     "static_accuracy_by_frames",

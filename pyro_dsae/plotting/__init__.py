@@ -5,6 +5,7 @@ whole factor, without smoothing. Every function writes a file and returns its pa
 objects of its own: no state of pyplot is read or changed.
 """
 
+from .arviz_plots import compare_weights, comparison_figure, khat_figure, predictive_check
 from .curves import error_curves, loss_curve, trajectory_figure
 from .frames import animate, grid, swap_figure
 from .latents import latent_forest, latent_map, timeline
@@ -12,12 +13,16 @@ from .speech import det_figure, spectrograms
 
 __all__ = [
     "animate",
+    "compare_weights",
+    "comparison_figure",
     "det_figure",
     "error_curves",
     "grid",
+    "khat_figure",
     "latent_forest",
     "latent_map",
     "loss_curve",
+    "predictive_check",
     "spectrograms",
     "swap_figure",
     "timeline",
