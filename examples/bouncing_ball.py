@@ -23,7 +23,7 @@ from pyro_dsae.data import BouncingBall
 
 PRESETS = {
     "quick": Preset(
-        32, f_dim=4, z_dim=16, channels=4, hidden=128, batch_size=16, steps=1800, lr=3e-3
+        32, f_dim=4, z_dim=16, channels=4, hidden=128, batch_size=16, steps=1200, lr=3e-3
     ),
     "paper": Preset(
         32,
@@ -110,9 +110,7 @@ def main() -> None:
     options = parser("bouncing_ball", "A bouncing ball: stochastic against deterministic dynamics.")
     options.add_argument("--models", nargs="+", choices=tuple(MODELS), default=[*MODELS])
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
-    options.add_argument(
-        "--judged", type=int, default=100, metavar="N", help="sequences to predict"
-    )
+    options.add_argument("--judged", type=int, default=50, metavar="N", help="sequences to predict")
     args = options.parse_args()
     run, preset = Run(args), PRESETS[args.preset]
     train, test = (BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test"))
