@@ -6,11 +6,13 @@ side by side how near each comes to the evidence, what its latents spend, and wh
     python examples/compare_guides.py                              # three guides, two seeds, on a laptop
     python examples/compare_guides.py --guides factorised full --budget 120s
     python examples/compare_guides.py --freeze-model               # one model, the guides fitted to it
+    python examples/compare_guides.py --rates 0.5 1 2 4            # what an encoding costs, too
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import csv
 import json
 import math
@@ -22,13 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Run, parser
+from common import CACHE, GUIDES, Pair, Preset, Run, parser
 from sprites import PRESETS
 from torch import Tensor, nn
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
-from pyro_dsae.data import ProceduralSprites, Sprites
+from pyro_dsae.data import ProceduralSprites, RandomFrames, Sprites
 
 MODELS = {"dsae": pyro_dsae.DSAE, "unordered": pyro_dsae.Unordered}
 WEIGHTS = {"f": 1.0, "z": 1.0}  # the ELBO itself: other weights would favour other posteriors
@@ -44,7 +46,7 @@ SHOWN = {
 }
 
 
-def make_pair(preset: Any, model: str, guide: str) -> Pair:
+def make_pair(preset: Preset, model: str, guide: str) -> Pair:
     """Model and guide with the networks and views of the sprites example."""
     frame, sizes = (3, preset.size, preset.size), preset.networks
     return MODELS[model](frame, modulated=True, **sizes), GUIDES[guide](
@@ -114,6 +116,38 @@ def draw(run: Run, pair: Pair, test: Any, seed: int) -> None:
     plotting.swap_figure(content, dynamics, swapped, run.out / "swap")
 
 
+def compression(
+    run: Run, preset: Preset, args: argparse.Namespace, train: Any, test: Any
+) -> dict[str, Any]:
+    """Rate and distortion over weights of the KL terms: of sequences, and of one frame after the other.
+
+    Frame by frame the same networks encode each frame as a sequence of its own, which pays for f every time.
+    """
+    frames = copy.copy(train)
+    frames.transform = RandomFrames(1)
+    whole = test.frames[:: max(1, len(test) // args.judged)].float() / 255
+    single = whole.flatten(0, 1).unsqueeze(1)
+    found: dict[str, Any] = {}
+    steps = args.steps or args.budget[0] or PRESETS[args.preset].steps
+    for kind, data, x in (("sequences", train, whole), ("frames", frames, single)):
+        for weight in args.rates:
+            part = run.part(f"rates/{kind}_{weight:g}")
+            part.options.steps = steps
+            run.say(f"{kind}, KL weighted {weight:g}")
+            model, guide = part.trained(
+                lambda: make_pair(preset, args.model, args.guides[0]),
+                data,
+                preset,
+                kl_weights=lambda _, weight=weight: {"f": weight, "z": weight},
+            )
+            torch.manual_seed(args.seed)
+            point = metrics.rates(model, guide, x.to(run.device))
+            found.setdefault(kind, {})[f"{weight:g}"] = point
+    curves = {kind: [*points.values()] for kind, points in found.items()}
+    plotting.rate_distortion(curves, run.out / "rates")
+    return found
+
+
 def draw_fits(run: Run, pairs: dict[str, Pair], x: Tensor, seed: int) -> None:
     """ArviZ's pictures of how well each guide fits the sequences ``x``."""
     torch.manual_seed(seed)
@@ -175,6 +209,14 @@ def main() -> None:
     )
     options.add_argument("--samples", type=int, default=1000, help="K, draws of a sequence")
     options.add_argument("--sequences", type=int, default=18, help="to estimate the evidence of")
+    options.add_argument(
+        "--rates",
+        nargs="+",
+        type=float,
+        metavar="WEIGHT",
+        default=[],
+        help="also: rate and distortion at these weights of the KL terms, against frame by frame",
+    )
     options.add_argument("--judged", type=int, default=450, metavar="N", help="sequences to swap")
     args = options.parse_args()
     if args.evaluate is not None:
@@ -234,7 +276,10 @@ def main() -> None:
         writer.writeheader()
         writer.writerows(runs)
     found = over_seeds(runs)
-    run.finish({"guides": found, "runs": runs, "run": run.figures()}, table(found))
+    figures: dict[str, Any] = {"guides": found, "runs": runs}
+    if args.rates:
+        figures["rates"] = compression(run, preset, args, train, test)
+    run.finish({**figures, "run": run.figures()}, table(found))
 
 
 if __name__ == "__main__":

@@ -173,6 +173,7 @@ def test_the_compare_guides_example(tmp_path):
     script = str(ROOT / "examples" / "compare_guides.py")
     sizes = ["--samples", "30", "--sequences", "9", "--judged", "90", "--batch-size", "4"]
     options = ["--guides", "factorised", "full", "--device", "cpu", *sizes, "--out", "out"]
+    options += ["--rates", "1", "4"]
     printed = run(tmp_path, script, "--budget", "2", "--freeze-model", *options)
     out = tmp_path / "out"
     figures = json.loads((out / "metrics.json").read_text())
@@ -187,6 +188,10 @@ def test_the_compare_guides_example(tmp_path):
         for name in (f"k_hat_{guide}.png", f"predictive_check_{guide}.png", f"{guide}_1/swap.png"):
             assert (out / name).stat().st_size > 1000, name
     assert (out / "comparison.png").stat().st_size > 1000
+    assert set(figures["rates"]) == {"sequences", "frames"}
+    for points in figures["rates"].values():
+        assert set(points) == {"1", "4"} and points["1"]["bits_per_frame"] > 0
+    assert (out / "rates.png").stat().st_size > 1000
     rows = (out / "runs.csv").read_text().splitlines()
     assert len(rows) == 5 and rows[0].startswith("guide,seed,")
     models = [
@@ -198,7 +203,7 @@ def test_the_compare_guides_example(tmp_path):
     # What is finished is taken, and trained no more.
     (out / "full_1" / "figures.json").unlink()
     again = run(tmp_path, script, "--budget", "2", "--freeze-model", *options, "--resume")
-    assert again.count("training") == 1
+    assert again.count("training") == 1 + 4  # and those of rate and distortion
 
 
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):

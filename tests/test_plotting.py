@@ -182,3 +182,12 @@ def test_error_curves_show_every_model(tmp_path):
     orange = np.array([255, 127, 14])  # the second colour
     assert (np.abs(two.astype(int) - orange).sum(-1) < 30).any()
     assert not (np.abs(one.astype(int) - orange).sum(-1) < 30).any()
+
+
+def test_rate_and_distortion_of_each_way_to_encode(tmp_path):
+    points = [{"bits_per_frame": r, "distortion_bits_per_dim": 1 / r} for r in (4.0, 2.0, 1.0)]
+    one = pixels(plotting.rate_distortion({"a": points}, tmp_path / "one"))
+    same = pixels(plotting.rate_distortion({"a": points[::-1]}, tmp_path / "same"))
+    two = pixels(plotting.rate_distortion({"a": points, "b": points[:1]}, tmp_path / "two"))
+    assert np.array_equal(one, same)  # along the rate, whatever the order
+    assert one.shape == two.shape and (one != two).any()

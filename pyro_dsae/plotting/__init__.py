@@ -6,7 +6,7 @@ objects of its own: no state of pyplot is read or changed.
 """
 
 from .arviz_plots import compare_weights, comparison_figure, khat_figure, predictive_check
-from .curves import error_curves, loss_curve, trajectory_figure
+from .curves import error_curves, loss_curve, rate_distortion, trajectory_figure
 from .frames import animate, grid, swap_figure
 from .latents import latent_forest, latent_map, timeline
 from .speech import det_figure, spectrograms
@@ -23,6 +23,7 @@ __all__ = [
     "latent_map",
     "loss_curve",
     "predictive_check",
+    "rate_distortion",
     "spectrograms",
     "swap_figure",
     "timeline",

@@ -91,6 +91,22 @@ def error_curves(errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: 
     return saved(figure, path)
 
 
+def rate_distortion(curves: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path) -> Path:
+    """What a code of the latents costs against what it leaves to say, PNG: a line for each way to encode.
+
+    :param curves: points of each, as :func:`pyro_dsae.metrics.rates` gives them.
+    """
+    figure = Figure(figsize=(5.5, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for name, points in curves.items():
+        ordered = sorted(points, key=lambda point: point["bits_per_frame"])
+        rate = [point["bits_per_frame"] for point in ordered]
+        axes.plot(rate, [point["distortion_bits_per_dim"] for point in ordered], "o-", label=name)
+    axes.set(xlabel="rate, bits a frame", ylabel="distortion, bits a dimension")
+    axes.legend(fontsize="small")
+    return saved(figure, path)
+
+
 def loss_curve(
     losses: Sequence[float],
     path: str | Path,
