@@ -140,6 +140,7 @@ def main() -> None:
     figures["one_ball"] = {name: scores["physics"]["one_ball"] for name, scores in found.items()}
     plotting.error_curves(figures["prediction"], run.out / "missing")
     figures |= {**parts[args.models[0]], "models": parts}
+    figures["run"] = {**figures["run"], "seconds": run.figures()["seconds"]}
     run.finish(figures, table(figures))
 
 

@@ -255,6 +255,7 @@ def main() -> None:
     figures = {"verification": verification, "conversion": conversion, **parts[names[0]]}
     if len(names) > 1:
         figures["models"] = parts
+    figures["run"] = {**figures["run"], "seconds": run.figures()["seconds"]}
     run.finish(figures, table(verification, conversion))
 
 
