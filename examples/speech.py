@@ -189,8 +189,10 @@ def table(verification: dict[str, Any], conversion: dict[str, Any]) -> str:
             for value in features.values()
         ]
         lines.append(f"  {name:16}" + "".join(f"{cell:>22}" for cell in cells))
-    moved, pairs = conversion["pitch_moved"], conversion["pairs"]
-    return "\n".join([*lines, f"Pitch moved {moved:.0%} of the way, median of {pairs} conversions"])
+    if conversion["pairs"]:
+        moved, pairs = conversion["pitch_moved"], conversion["pairs"]
+        lines.append(f"Pitch moved {moved:.0%} of the way, median of {pairs} conversions")
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -86,7 +86,7 @@ def conversion_pitch(
     :param semitones: pairs nearer to each other than this show nothing and are left out.
     :returns: ``pitch_moved`` and the number of ``pairs`` that it is of; ``voiced``, the share of all pairs
         in which all three have a pitch; ``up`` and ``down``, to higher and lower voices: ``pitch_moved`` and
-        ``pairs`` of each. A median over no pair is NaN.
+        ``pairs`` of each. A median over no pair is None.
     :raises ValueError: if the sequences are empty or of different lengths, or ``semitones`` is not above 0.
     """
     lengths = len(sources), len(targets), len(converted)
@@ -116,5 +116,5 @@ def conversion_pitch(
 
 
 def _median(moved: np.ndarray) -> dict[str, Any]:
-    value = float(np.median(moved)) if len(moved) else float("nan")
+    value = float(np.median(moved)) if len(moved) else None
     return {"pitch_moved": value, "pairs": len(moved)}

@@ -79,7 +79,7 @@ def test_conversion_pitch():
     found = conversion_pitch([low], [near], [near], 16_000, semitones=0.1)
     assert found["pairs"] == found["up"]["pairs"] == 1
     found = conversion_pitch([low], [high], [silence], 16_000)
-    assert np.isnan(found["pitch_moved"]) and found["pairs"] == found["voiced"] == 0
+    assert found["pitch_moved"] is None and found["pairs"] == found["voiced"] == 0
 
 
 def test_says_what_is_wrong_with_its_input(monkeypatch):
