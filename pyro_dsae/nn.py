@@ -288,9 +288,17 @@ class LSTMTransition(nn.Module):
 
     def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
         e = self.embed(z)
-        h, state = self.lstm(e, state)
+        h, state = self._step(e, state) if z.shape[1] == 1 else self.lstm(e, state)
         loc, scale = self.head(torch.cat([e, h], dim=-1))
         return z + loc if self.residual else loc, scale, state
+
+    def _step(self, e: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """What the LSTM gives for one step, without its overhead for whole sequences."""
+        if state is None:
+            zeros = e.new_zeros(1, len(e), self.lstm.hidden_size)
+            state = zeros, zeros
+        h, c = torch.lstm_cell(e[:, 0], [part[0] for part in state], *self.lstm.all_weights[0])
+        return h.unsqueeze(1), (h.unsqueeze(0), c.unsqueeze(0))
 
 
 class LSTMRollout(nn.Module):
