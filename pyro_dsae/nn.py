@@ -167,7 +167,7 @@ class ConvDecoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
         frames = self.deconv(base.contiguous(memory_format=torch.channels_last))
-        return frames.reshape(*latent.shape[:-1], *self.frame_shape)
+        return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
 class ModulatedDecoder(nn.Module):
@@ -208,7 +208,7 @@ class ModulatedDecoder(nn.Module):
         for layer, width in zip(self.deconv, self.widths, strict=True):
             gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
             h = layer(F.leaky_relu(h * (1 + gain) + shift, _SLOPE, inplace=True))
-        return h.reshape(*latent.shape[:-1], *self.frame_shape)
+        return h.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
 class MLP(nn.Sequential):
