@@ -45,7 +45,7 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "pairs": [{"frames": 2**i, "pairwise": True} for i in range(3, 8)],
     "particles": [{"particles": 2**i} for i in range(6)],
 }
-LONG = {"frames": 512, "side": 64, "batch": 2, **DEFAULTS}
+LONG = {"frames": 512, "side": 64, "batch": 4, **DEFAULTS}
 
 
 def size_of(axis: str, point: dict[str, Any]) -> int:
@@ -101,7 +101,8 @@ def training_step(
     before = peak_bytes(device)
     x = torch.rand(batch, frames, *frame, device=device)
     warm_up = seconds(lambda: step(x), device)
-    times = [seconds(lambda: step(x), device) for _ in range(max(3, min(15, int(1 / warm_up))))]
+    rounds = max(2, min(15, int(3 / warm_up)))
+    times = [seconds(lambda: step(x), device) for _ in range(rounds)]
     return {"seconds": statistics.median(times), "bytes": peak_bytes(device) - before}
 
 
