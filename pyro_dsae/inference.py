@@ -6,25 +6,23 @@ device, bf16, gradient clipping, the states of optimiser and random generators, 
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyro
 import torch
-from accelerate import Accelerator, skip_first_batches
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from pyro import poutine
 from pyro.infer import ELBO, Trace_ELBO
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
-from torch.utils.data.distributed import DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from .batches import Batches, as_dataset, split
 from .checkpoints import Checkpoints, History, InterruptGuard
 from .handlers import KLWeights, latent_sites
 
@@ -72,8 +70,8 @@ def evaluate_elbo(
     model.eval(), guide.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in DataLoader(_as_dataset(data), batch_size):
-            x = _split(batch)[0].to(device)
+        for batch in DataLoader(as_dataset(data), batch_size):
+            x = split(batch)[0].to(device)
             for name, values in elbo_terms(model, guide, x).items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
             count, dims = count + len(x), x[0].numel()
@@ -108,6 +106,7 @@ def fit(
     log_every: int = 20,
     seed: int = 0,
     progress: bool | None = None,
+    callback: Callable[[History], None] | None = None,
     accelerator: Accelerator | None = None,
 ) -> History:
     """Train model and guide together by SVI; both are changed in place.
@@ -133,6 +132,7 @@ def fit(
     :param precision: ``auto`` (bf16 on a GPU that has it), ``no`` or ``bf16``.
     :param log_every: steps between readings of the loss and checks that it is finite.
     :param progress: a progress bar; by default when standard error is a terminal.
+    :param callback: called after each step with the history so far, its newest losses not yet read.
     :returns: losses and their parts over the steps.
     :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
     """
@@ -141,12 +141,12 @@ def fit(
     if schedule not in _DECAY:
         raise ValueError(f"schedule must be one of {', '.join(_DECAY)}, got {schedule!r}")
     accelerator = accelerator or _make_accelerator(device, precision)
-    dataset = _as_dataset(data)
-    batches = _Batches(dataset, batch_size, accelerator, num_workers, seed)
-    total = steps if steps is not None else (epochs or 0) * len(batches.loader)
+    dataset = as_dataset(data)
+    batches = Batches(dataset, batch_size, accelerator, num_workers, seed)
+    total = steps if steps is not None else (epochs or 0) * len(batches)
     if total < 1:
         raise ValueError(f"there must be at least one step, got steps={steps}, epochs={epochs}")
-    validate_every = validate_every or len(batches.loader)
+    validate_every = validate_every or len(batches)
     set_seed(seed + accelerator.process_index)
 
     model.train().to(accelerator.device)
@@ -195,6 +195,8 @@ def fit(
             unread.append(loss.detach())
             history.step = step = step + 1
             bar.update()
+            if callback is not None:
+                callback(history)
 
             last = step == total or interrupt.seen
             save = last or step % checkpoint_every == 0
@@ -230,57 +232,6 @@ _DECAY: dict[str, Callable[[float], float]] = {
 }
 
 
-class _Batches:
-    """Minibatches in an order that seed, epoch and process determine, from any step on."""
-
-    def __init__(
-        self, data: Dataset, batch_size: int, accelerator: Accelerator, workers: int, seed: int
-    ) -> None:
-        replicas = accelerator.num_processes
-        size = len(data)  # type: ignore[arg-type]
-        if size < replicas:
-            raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
-        self.device = accelerator.device
-        self.sampler: DistributedSampler = DistributedSampler(
-            data, replicas, accelerator.process_index, seed=seed, drop_last=True
-        )
-        self.loader = DataLoader(
-            data,
-            min(batch_size, size // replicas),
-            sampler=self.sampler,
-            drop_last=True,
-            num_workers=workers,
-            pin_memory=self.device.type == "cuda",
-            persistent_workers=workers > 0,
-            # Its own generator: the global one belongs to the model's draws.
-            generator=torch.Generator().manual_seed(seed),
-        )
-
-    def from_step(self, start: int, stop: int) -> Iterator[tuple[Tensor, Mapping[str, Tensor]]]:
-        """The batches of steps ``start`` to ``stop``, on the device, and their labels."""
-        step = start
-        while step < stop:
-            epoch, skip = divmod(step, len(self.loader))
-            self.sampler.set_epoch(epoch)
-            loader = skip_first_batches(self.loader, skip) if skip else self.loader
-            for batch in itertools.islice(loader, stop - step):
-                x, labels = _split(batch)
-                yield x.to(self.device, non_blocking=True), labels
-                step += 1
-
-    def describe(self, step: int) -> str:
-        """Which sequences a step has seen, and whether they hold a value that is not finite."""
-        epoch, index = divmod(step, len(self.loader))
-        self.sampler.set_epoch(epoch)
-        size = self.loader.batch_size or 1
-        indices = list(self.sampler)[index * size : (index + 1) * size]
-        items = default_collate([self.loader.dataset[i] for i in indices])
-        bad = ~_split(items)[0].isfinite().flatten(1).all(1)
-        found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
-        cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
-        return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
-
-
 def _make_accelerator(device: str | None, precision: str) -> Accelerator:
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"precision must be 'auto', 'no' or 'bf16', got {precision!r}")
@@ -292,17 +243,6 @@ def _make_accelerator(device: str | None, precision: str) -> Accelerator:
             reset_partial_state=True
         )  # a run may differ from the one before
     return Accelerator(cpu=device == "cpu", mixed_precision=precision)
-
-
-def _as_dataset(data: Dataset | Tensor) -> Dataset:
-    return TensorDataset(data) if isinstance(data, Tensor) else data
-
-
-def _split(batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
-    """x and labels of a batch ``x``, ``(x,)`` or ``(x, labels)``."""
-    if not isinstance(batch, (tuple, list)):
-        return batch, {}
-    return batch[0], batch[1] if len(batch) > 1 and isinstance(batch[1], Mapping) else {}
 
 
 def _chosen(

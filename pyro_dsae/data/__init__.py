@@ -4,6 +4,7 @@ from .bouncing_ball import BouncingBall
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
+from .sequences import Sequences
 from .sheets import ProceduralSheets, Sheets
 from .spectrum import LogSpectrum
 from .speech import SpeechSegments
@@ -19,6 +20,7 @@ __all__ = [
     "ProceduralSheets",
     "ProceduralSprites",
     "RandomFrames",
+    "Sequences",
     "Sheets",
     "SpeechSegments",
     "Sprites",
