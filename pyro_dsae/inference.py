@@ -1,7 +1,7 @@
 """Training: stochastic variational inference on an ELBO, under Hugging Face accelerate.
 
-The loss is Pyro's own, ``Trace_ELBO()(model, guide)(x)``, in nats per sequence; accelerate brings the
-device, bf16, gradient clipping, the states of optimiser and random generators, and several processes.
+The loss is Pyro's ``Trace_ELBO``, in nats per sequence; accelerate brings the device, bf16, checkpoints with
+the states of optimiser and random generators, and several processes.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from pyro import poutine
-from pyro.infer import ELBO, Trace_ELBO
+from pyro.infer import ELBO
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from .batches import Batches, as_dataset, split
 from .checkpoints import Checkpoints, History, InterruptGuard
+from .elbo import ReparametrisedELBO
 from .handlers import KLWeights, latent_sites
+from .program import unannounced
 
 Weight = float | Callable[[int], float]
 
@@ -122,8 +124,9 @@ def fit(
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
     :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
         :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
-    :param elbo: any of Pyro's ELBO objects; ``Trace_ELBO()`` by default.
-    :param optimizer: makes a torch optimiser from the parameters, in place of Adam.
+    :param elbo: any of Pyro's ELBO objects; by default ``Trace_ELBO`` as it is where every latent is
+        reparametrised, :class:`~pyro_dsae.elbo.ReparametrisedELBO`.
+    :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.
     :param resume: go on from the newest checkpoint of ``checkpoint_dir``, if there is one. On the same
@@ -151,14 +154,14 @@ def fit(
 
     model.train().to(accelerator.device)
     guide.train().to(accelerator.device)
-    pair = (elbo or Trace_ELBO())(model, guide)
+    pair = (elbo or ReparametrisedELBO())(model, guide)
     parameters = [p for p in pair.parameters() if p.requires_grad]
-    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr)
+    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr, fused=True)
     decay = torch.optim.lr_scheduler.LambdaLR(
         optim, lambda step: _DECAY[schedule](min(step / total, 1.0))
     )
-    pair, optim = accelerator.prepare(pair, optim)
-    accelerator.register_for_checkpointing(decay)
+    pair = accelerator.prepare(pair)
+    accelerator.register_for_checkpointing(optim, decay)
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
     if checkpoints.latest() is not None and not resume:
         raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
@@ -184,11 +187,16 @@ def fit(
             first = step == started
             if first and not x.isfinite().all():
                 raise NonFiniteLossError(f"no step taken: {batches.describe(step)}")
-            with KLWeights(weights), accelerator.autocast(), pyro.validation_enabled(first):
+            with (
+                KLWeights(weights),
+                unannounced(),
+                accelerator.autocast(),
+                pyro.validation_enabled(first),
+            ):
                 loss = pair(x, **given) / len(x)
-            accelerator.backward(loss)
+            loss.backward()
             if clip_norm is not None:
-                accelerator.clip_grad_norm_(parameters, clip_norm)
+                nn.utils.clip_grad_norm_(parameters, clip_norm)
             optim.step()
             decay.step()
             optim.zero_grad()
