@@ -1,0 +1,61 @@
+"""The adapters of the benchmarks; with ``PYRO_DSAE_PEERS``, on the checkouts that it names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+CHECKOUTS = [Path(p) for p in os.environ.get("PYRO_DSAE_PEERS", "").split(os.pathsep) if p]
+
+
+@pytest.fixture
+def peers(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("peers")
+
+
+def test_a_folder_of_neither_peer(peers, tmp_path):
+    message = f"a checkout with trainer.py or train_cdsvae.py in it, got {tmp_path}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        peers.load(tmp_path)
+
+
+def test_a_function_is_taken_from_a_script_that_is_not_run(peers, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import absent\n\ndef root(x):\n    return math.sqrt(x)\n\nabsent.train()\n")
+    assert peers._function(script, "root", math=importlib.import_module("math"))(9) == 3
+    with pytest.raises(ValueError, match="with a function train in .*script.py, got none"):
+        peers._function(script, "train")
+
+
+def test_cuda_is_replaced_only_inside(peers):
+    before = torch.Tensor.cuda
+    with peers._cuda_if_any(torch.device("cpu")):
+        assert torch.zeros(1).cuda().device.type == "cpu"
+    assert torch.Tensor.cuda is before
+    with peers._cuda_if_any(torch.device("cuda")):
+        assert torch.Tensor.cuda is before
+
+
+@pytest.mark.skipif(not CHECKOUTS, reason="PYRO_DSAE_PEERS names no checkouts of peers")
+@pytest.mark.parametrize("path", CHECKOUTS, ids=lambda path: path.name)
+def test_a_peer_learns(peers, path):
+    modules = set(sys.modules)
+    peer = peers.load(path)
+    frames, shape = peer.sizes["num_frames"], peer.sizes["frame_shape"]
+    with pytest.raises(
+        ValueError, match=re.escape("x must be (batch, 8, 3, 64, 64), got (2, 4, 3")
+    ):
+        peer.make_step(torch.rand(2, 4, *shape))
+    step = peer.make_step(torch.rand(2, frames, *shape))
+    losses = [step() for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert not {"model", "loss", "utils", "trainer"} & (set(sys.modules) - modules)
