@@ -41,7 +41,7 @@ class Peer:
 
     :param name: its repository.
     :param guide: the one of our guides nearest to its posterior.
-    :param sizes: ``frame_shape``, ``num_frames``, ``batch_size`` (its own), ``f_dim``, ``z_dim``,
+    :param sizes: ``side`` of the frames, ``batch`` (its own), ``num_frames``, ``f_dim``, ``z_dim``,
         ``channels`` and ``hidden``.
     :param build: from the checkout, a batch and a device to a step.
     :param path: the checkout.
@@ -56,9 +56,10 @@ class Peer:
     def make_step(self, x: Tensor, device: torch.device | str = "cpu") -> Step:
         """A function that does one training step on ``x`` and returns the loss per sequence.
 
-        :param x: ``(batch, num_frames, *frame_shape)`` in [0, 1]; ValueError if not of the peer's sizes.
+        :param x: ``(batch, num_frames, 3, side, side)`` in [0, 1]; ValueError if not of the peer's sizes.
         """
-        sequence = (self.sizes["num_frames"], *self.sizes["frame_shape"])
+        side = self.sizes["side"]
+        sequence = (self.sizes["num_frames"], 3, side, side)
         if x.shape[1:] != sequence:
             raise ValueError(f"x must be (batch, {str(sequence)[1:]}, got {tuple(x.shape)}")
         return self.build(self.path, x, torch.device(device))
@@ -175,20 +176,20 @@ def _cdsvae_step(path: Path, x: Tensor, device: torch.device) -> Step:
     return step
 
 
-_SPRITES = {"frame_shape": (3, 64, 64), "num_frames": 8, "f_dim": 256, "z_dim": 32}
+_SPRITES = {"side": 64, "num_frames": 8, "f_dim": 256, "z_dim": 32}
 _PEERS = {
     "trainer.py": partial(
         Peer,
         "yatindandi/Disentangled-Sequential-Autoencoder",
         "Factorised",
-        {**_SPRITES, "batch_size": 25, "channels": (256, 256, 256, 256), "hidden": 512},
+        {**_SPRITES, "batch": 25, "channels": (256, 256, 256, 256), "hidden": 512},
         _dsae_step,
     ),
     "train_cdsvae.py": partial(
         Peer,
         "JunwenBai/C-DSVAE",
         "Full",
-        {**_SPRITES, "batch_size": 128, "channels": 64, "hidden": 256},
+        {**_SPRITES, "batch": 128, "channels": 64, "hidden": 256},
         _cdsvae_step,
     ),
 }
