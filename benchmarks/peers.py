@@ -29,10 +29,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 Step = Callable[[], float]
+Networks = tuple[nn.Module, nn.Module]
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,16 @@ class Peer:
     :param guide: the one of our guides nearest to its posterior.
     :param sizes: ``side`` of the frames, ``batch`` (its own), ``num_frames``, ``f_dim``, ``z_dim``,
         ``channels`` and ``hidden``.
-    :param build: from the checkout, a batch and a device to a step.
+    :param build_step: from the checkout, a batch and a device to a step.
+    :param build_networks: from the checkout to the networks of single frames.
     :param path: the checkout.
     """
 
     name: str
     guide: str
     sizes: dict[str, Any]
-    build: Callable[[Path, Tensor, torch.device], Step]
+    build_step: Callable[[Path, Tensor, torch.device], Step]
+    build_networks: Callable[[Path], Networks]
     path: Path
 
     def make_step(self, x: Tensor, device: torch.device | str = "cpu") -> Step:
@@ -62,7 +65,16 @@ class Peer:
         sequence = (self.sizes["num_frames"], 3, side, side)
         if x.shape[1:] != sequence:
             raise ValueError(f"x must be (batch, {str(sequence)[1:]}, got {tuple(x.shape)}")
-        return self.build(self.path, x, torch.device(device))
+        return self.build_step(self.path, x, torch.device(device))
+
+    def networks(self) -> Networks:
+        """Its layers as an ``encoder`` for our guides and a ``decoder`` for our models, of new weights.
+
+        The same ``sizes`` are not the same work: one peer's kernels are larger and its first layer keeps the
+        side. On its own layers only what stands around them differs. The decoder's output is a mean, for a
+        Normal; the first peer's is in [-1, 1].
+        """
+        return self.build_networks(self.path)
 
 
 def load(path: Path) -> Peer:
@@ -101,6 +113,21 @@ def _cuda_if_any(device: torch.device) -> Iterator[None]:
         del Tensor.cuda
 
 
+class _OverBatch(nn.Sequential):
+    """Layers for one batch axis, over any number of them.
+
+    :param axes: of what one item is.
+    """
+
+    def __init__(self, axes: int, *layers: nn.Module) -> None:
+        super().__init__(*layers)
+        self.axes = axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, item = x.shape[: -self.axes], x.shape[-self.axes :]
+        return super().forward(x.reshape(-1, *item)).unflatten(0, batch)
+
+
 def _dsae_step(path: Path, x: Tensor, device: torch.device) -> Step:
     """trainer.py: its frames are in [-1, 1]."""
     loss_fn = _function(path / "trainer.py", "loss_fn", F=F, torch=torch)
@@ -120,6 +147,13 @@ def _dsae_step(path: Path, x: Tensor, device: torch.device) -> Step:
         return loss.item()
 
     return step
+
+
+def _dsae_networks(path: Path) -> Networks:
+    model = _module(path / "model.py").DisentangledVAE(factorised=True)
+    encoder = _OverBatch(3, model.conv, nn.Flatten(), model.conv_fc, model.z_inter)
+    to_maps = nn.Unflatten(1, (model.step, model.final_conv_size, model.final_conv_size))
+    return encoder, _OverBatch(1, model.deconv_fc, to_maps, model.deconv)
 
 
 def _cdsvae_step(path: Path, x: Tensor, device: torch.device) -> Step:
@@ -155,7 +189,7 @@ def _cdsvae_step(path: Path, x: Tensor, device: torch.device) -> Step:
         torch=torch,
     )
     model = _module(path / "model.py").CDSVAE(settings)
-    model.apply(_function(path / "utils.py", "init_weights", nn=torch.nn))
+    model.apply(_function(path / "utils.py", "init_weights", nn=nn))
     model.to(device).train()
     adam = torch.optim.Adam(model.parameters(), 0.001, betas=(0.9, 0.999))
     contrast = losses.contrastive_loss(tau=0.5, normalize=True)
@@ -176,6 +210,13 @@ def _cdsvae_step(path: Path, x: Tensor, device: torch.device) -> Step:
     return step
 
 
+def _cdsvae_networks(path: Path) -> Networks:
+    theirs, hidden, latents = _module(path / "model.py"), 256, 288
+    encoder = _OverBatch(3, *theirs.encoder(hidden, 3).children(), nn.Flatten())
+    to_maps = nn.Unflatten(1, (latents, 1, 1))
+    return encoder, _OverBatch(1, to_maps, *theirs.decoder(latents, 3).children())
+
+
 _SPRITES = {"side": 64, "num_frames": 8, "f_dim": 256, "z_dim": 32}
 _PEERS = {
     "trainer.py": partial(
@@ -184,6 +225,7 @@ _PEERS = {
         "Factorised",
         {**_SPRITES, "batch": 25, "channels": (256, 256, 256, 256), "hidden": 512},
         _dsae_step,
+        _dsae_networks,
     ),
     "train_cdsvae.py": partial(
         Peer,
@@ -191,5 +233,6 @@ _PEERS = {
         "Full",
         {**_SPRITES, "batch": 128, "channels": 64, "hidden": 256},
         _cdsvae_step,
+        _cdsvae_networks,
     ),
 }

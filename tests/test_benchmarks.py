@@ -11,6 +11,9 @@ from types import ModuleType
 
 import pytest
 import torch
+from pyro.infer import Trace_ELBO
+
+import pyro_dsae
 
 ROOT = Path(__file__).parents[1]
 CHECKOUTS = [Path(p) for p in os.environ.get("PYRO_DSAE_PEERS", "").split(os.pathsep) if p]
@@ -59,3 +62,16 @@ def test_a_peer_learns(peers, path):
     losses = [step() for _ in range(4)]
     assert losses[-1] < losses[0]
     assert not {"model", "loss", "utils", "trainer"} & (set(sys.modules) - modules)
+
+
+@pytest.mark.skipif(not CHECKOUTS, reason="PYRO_DSAE_PEERS names no checkouts of peers")
+@pytest.mark.parametrize("path", CHECKOUTS, ids=lambda path: path.name)
+def test_the_networks_of_a_peer_fit_ours(peers, path):
+    peer = peers.load(path)
+    encoder, decoder = peer.networks()
+    sizes = {name: peer.sizes[name] for name in ("f_dim", "z_dim", "hidden")}
+    model = pyro_dsae.DSAE(decoder=decoder, likelihood="normal", **sizes)
+    guide = getattr(pyro_dsae, peer.guide)(encoder=encoder, **sizes)
+    x = torch.rand(2, peer.sizes["num_frames"], *model.frame_shape)
+    Trace_ELBO()(model, guide)(x).backward()
+    assert all(weight.grad is not None for weight in [*encoder.parameters(), *decoder.parameters()])
