@@ -1,5 +1,6 @@
 """Data sets: characters in motion, moving digits, a bouncing ball, speech, your own folders of frames."""
 
+from ..sequences import Sequences
 from .bouncing_ball import BouncingBall
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
@@ -19,6 +20,7 @@ __all__ = [
     "ProceduralSheets",
     "ProceduralSprites",
     "RandomFrames",
+    "Sequences",
     "Sheets",
     "SpeechSegments",
     "Sprites",

@@ -27,7 +27,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from ..sequences import Sequences
 
 GRID = 32  # pixels; radius, speed and polygon are given for frames of this side
 
@@ -175,7 +176,7 @@ def _keep(path: Path, paths: Tensor) -> None:
         warnings.warn(f"the paths of the ball could not be kept in {path}: {error}", stacklevel=3)
 
 
-class BouncingBall(Dataset[tuple[Any, dict[str, int]]]):
+class BouncingBall(Sequences):
     """Sequences of a ball in an irregular polygon, simulated once by pymunk and kept.
 
     Positions are uniform over the polygon, directions over the circle, speeds over their range. The
@@ -237,7 +238,6 @@ class BouncingBall(Dataset[tuple[Any, dict[str, int]]]):
         _free(radius)
         if root is None:
             root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyro_dsae"
-        self.split, self.size, self.transform = split, size, transform
         paths = _paths(
             Path(root), split, n, num_frames, seed, float(radius), (float(low), float(high))
         )
@@ -245,14 +245,9 @@ class BouncingBall(Dataset[tuple[Any, dict[str, int]]]):
         self.radius, self.polygon = radius * scale, (POLYGON + 0.5) * scale - 0.5
         self.positions = (paths[..., :2] + 0.5) * scale - 0.5
         self.velocities = paths[..., 2:] * scale
-        self.frames = render(self.positions, self.radius, size)
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, i: int) -> tuple[Any, dict[str, int]]:
-        x = self.frames[i].float().div_(255)
-        return (x if self.transform is None else self.transform(x)), {"sequence": int(i)}
+        frames = render(self.positions, self.radius, size)
+        super().__init__(frames, {"sequence": torch.arange(n)}, transform=transform)
+        self.split, self.size = split, size
 
 
 def _paths(

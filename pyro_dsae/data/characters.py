@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+
+from ..sequences import Sequences
 
 ATTRIBUTES = ("skin", "trousers", "tops", "hair")
 NUM_VALUES = 6
@@ -36,7 +37,7 @@ def split_characters(split: str, seed: int) -> Tensor:
     return chosen.sort().values[:, None] // bases % NUM_VALUES
 
 
-class Characters(Dataset[tuple[Any, dict[str, int]]]):
+class Characters(Sequences):
     """Sequences of labelled characters, character by character, each with its nine actions.
 
     Args:
@@ -65,25 +66,16 @@ class Characters(Dataset[tuple[Any, dict[str, int]]]):
         split: str,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        self.frames = frames
-        self.split = split
-        self.transform = transform
         action = torch.arange(len(ACTIONS)).repeat(len(characters))
         values = characters.repeat_interleave(len(ACTIONS), 0)
-        self.labels: dict[str, Tensor] = {
+        labels = {
             **{name: values[:, i].clone() for i, name in enumerate(ATTRIBUTES)},
             "action": action,
             "action_type": action // len(DIRECTIONS),
             "direction": action % len(DIRECTIONS),
         }
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
-        x = self.frames[index].float().div_(255)
-        labels = {name: int(values[index]) for name, values in self.labels.items()}
-        return (x if self.transform is None else self.transform(x)), labels
+        super().__init__(frames, labels, transform=transform)
+        self.split = split
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(split={self.split!r}, frames={tuple(self.frames.shape)})"

@@ -26,6 +26,8 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from torchvision import datasets
 
+from ..sequences import Sequences
+
 DIGIT, FRAME = 28, 64  # pixels of a digit in a frame, as published
 SPEED = 0.1  # of the free range, a frame
 _FILES = {"train": "train", "test": "t10k"}
@@ -191,6 +193,13 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         x.scatter_reduce_(2, pixels.flatten(2), images.flatten(2), "amax")
         return x.view(n, steps, 1, self.size, self.size).float().div_(255)
 
+    def batch(
+        self, index: Tensor, device: torch.device | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sequences ``index`` on ``device``, and their labels; see :meth:`Sequences.batch`."""
+        labels = {f"digit_{k}": digit for k, digit in enumerate(self.digits[index].unbind(1))}
+        return self.sequences(index).to(device or "cpu"), labels
+
     def __len__(self) -> int:
         return len(self.index)
 
@@ -200,7 +209,7 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         return (x if self.transform is None else self.transform(x)), labels
 
 
-class MovingMNIST(Dataset[tuple[Any, dict[str, int]]]):
+class MovingMNIST(Sequences):
     """The 10,000 published test sequences: two digits, T = 20, 64 x 64; through torchvision.
 
     Args:
@@ -218,12 +227,5 @@ class MovingMNIST(Dataset[tuple[Any, dict[str, int]]]):
         download: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        self.frames = datasets.MovingMNIST(str(root), download=download).data
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, i: int) -> tuple[Any, dict[str, int]]:
-        x = self.frames[i].float().div_(255)
-        return (x if self.transform is None else self.transform(x)), {}
+        frames = datasets.MovingMNIST(str(root), download=download).data
+        super().__init__(frames, transform=transform)

@@ -10,13 +10,13 @@ import os
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
+from ..sequences import Sequences
 from .characters import ACTIONS, ATTRIBUTES, NUM_FRAMES, NUM_VALUES, split_characters
 from .procedural import ProceduralSprites
 from .sprites import CELL, COLUMNS, composed
-from .transforms import RandomFrames
 
 ROWS = (7,) * 4 + (8,) * 4 + (9,) * 4 + (6,) * 4 + (13,) * 4 + (6,)
 """Poses in each row of a sheet."""
@@ -30,7 +30,7 @@ def _check(num_frames: int | None, poses: int) -> None:
         raise ValueError(f"num_frames must be 1 to {poses}, got {num_frames}")
 
 
-class _Sheets(Dataset[tuple[Any, dict[str, int]]]):
+class _Sheets(Sequences):
     """Sets of poses, one a character, and what both kinds do with them."""
 
     num_classes: ClassVar[dict[str, int]] = dict.fromkeys(ATTRIBUTES, NUM_VALUES)
@@ -47,18 +47,16 @@ class _Sheets(Dataset[tuple[Any, dict[str, int]]]):
         num_frames: int | None,
         transform: Callable[[Tensor], Any] | None,
     ) -> None:
-        self.frames, self.split, self.transform = frames, split, transform
-        self.labels = {name: characters[:, i].clone() for i, name in enumerate(ATTRIBUTES)}
-        self.draw = None if num_frames is None else RandomFrames(num_frames)
+        labels = {name: characters[:, i].clone() for i, name in enumerate(ATTRIBUTES)}
+        super().__init__(frames, labels, transform=transform)
+        self.split, self.num_frames = split, num_frames
 
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
-        poses = self.frames[index]
-        x = (poses if self.draw is None else self.draw(poses)).float().div_(255)
-        labels = {name: int(values[index]) for name, values in self.labels.items()}
-        return (x if self.transform is None else self.transform(x)), labels
+    def _read(self, index: int | Tensor) -> Tensor:
+        if self.num_frames is None:
+            return super()._read(index)
+        rows = torch.as_tensor(index, device=self.frames.device).unsqueeze(-1)
+        order = torch.rand(*rows.shape[:-1], self.frames.shape[1], device=self.frames.device)
+        return self.frames[rows, order.argsort(-1)[..., : self.num_frames]]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(split={self.split!r}, frames={tuple(self.frames.shape)})"

@@ -295,16 +295,22 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, dict[str, int]]]:
         """Items of a batch, read from the map at once."""
-        rows = self._starts[list(indices)][:, None] + np.arange(self.num_frames)
-        x = self._scaled(self._frames[rows])
-        chosen = {name: values[list(indices)].tolist() for name, values in self.labels.items()}
+        x, labels = self.batch(torch.tensor(indices))
         return [
             (
                 x[i] if self.transform is None else self.transform(x[i]),
-                {name: values[i] for name, values in chosen.items()},
+                {name: int(values[i]) for name, values in labels.items()},
             )
             for i in range(len(x))
         ]
+
+    def batch(
+        self, index: Tensor, device: torch.device | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Segments ``index`` on ``device``, and their labels; see :meth:`Sequences.batch`."""
+        rows = self._starts[index.numpy()][:, None] + np.arange(self.num_frames)
+        x = self._scaled(self._frames[rows]).to(device or "cpu")
+        return x, {name: values[index] for name, values in self.labels.items()}
 
 
 def default_cache() -> Path:

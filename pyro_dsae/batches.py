@@ -1,0 +1,121 @@
+"""Minibatches for training, in an order that seed, epoch and process determine."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from accelerate import Accelerator, skip_first_batches
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data.distributed import DistributedSampler
+
+from .sequences import Sequences
+
+Batch = tuple[Tensor, Mapping[str, Tensor]]
+
+
+@runtime_checkable
+class Batched(Protocol):
+    """A data set that reads many sequences at once, see :meth:`pyro_dsae.data.Sequences.batch`."""
+
+    transform: Any
+
+    def batch(self, index: Tensor, device: torch.device | None = None) -> Batch: ...
+
+
+class Batches:
+    """Minibatches of ``data`` on the device, from any step on.
+
+    A data set that reads whole batches is asked for them; :class:`~pyro_dsae.data.Sequences` move to the
+    device for good if a quarter of its free memory holds them. Any other data set, or one with a
+    transform, goes through a ``DataLoader``.
+
+    :param batch_size: sequences a step and process.
+    :param workers: processes that read items; with any, all data sets go through the ``DataLoader``.
+    """
+
+    def __init__(
+        self, data: Dataset, batch_size: int, accelerator: Accelerator, workers: int, seed: int
+    ) -> None:
+        replicas = accelerator.num_processes
+        size = len(data)  # type: ignore[arg-type]
+        if size < replicas:
+            raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
+        self.data, self.device = data, accelerator.device
+        self.batch_size = min(batch_size, size // replicas)
+        self.sampler: DistributedSampler = DistributedSampler(
+            data, replicas, accelerator.process_index, seed=seed, drop_last=True
+        )
+        self.batched: Batched | None = None
+        if isinstance(data, Batched) and data.transform is None and workers == 0:
+            self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
+            return
+        self.loader = DataLoader(
+            data,
+            self.batch_size,
+            sampler=self.sampler,
+            drop_last=True,
+            num_workers=workers,
+            pin_memory=self.device.type == "cuda",
+            persistent_workers=workers > 0,
+            # Its own generator: the global one belongs to the model's draws.
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def __len__(self) -> int:
+        """Steps an epoch; what is left of the data then waits for the next."""
+        return len(self.sampler) // self.batch_size
+
+    def from_step(self, start: int, stop: int) -> Iterator[Batch]:
+        """The batches of steps ``start`` to ``stop``, on the device, and their labels."""
+        step = start
+        while step < stop:
+            epoch, skip = divmod(step, len(self))
+            self.sampler.set_epoch(epoch)
+            for batch in itertools.islice(self._epoch(skip), stop - step):
+                yield batch
+                step += 1
+
+    def _epoch(self, skip: int) -> Iterator[Batch]:
+        if self.batched is not None:
+            order = torch.tensor([*self.sampler]).split(self.batch_size)
+            for index in order[skip : len(self)]:
+                yield self.batched.batch(index, self.device)
+            return
+        for batch in skip_first_batches(self.loader, skip) if skip else self.loader:
+            x, labels = split(batch)
+            yield x.to(self.device, non_blocking=True), labels
+
+    def describe(self, step: int) -> str:
+        """Which sequences a step has seen, and whether they hold a value that is not finite."""
+        epoch, index = divmod(step, len(self))
+        self.sampler.set_epoch(epoch)
+        size = self.batch_size
+        indices = list(self.sampler)[index * size : (index + 1) * size]
+        items = default_collate([self.data[i] for i in indices])
+        bad = ~split(items)[0].isfinite().flatten(1).all(1)
+        found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
+        cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
+        return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
+
+
+def _on_device(data: Sequences, device: torch.device) -> Sequences:
+    """There for good if there is room, else as it is."""
+    if device.type != "cuda" or data.frames.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
+        return data
+    return data.to(device)
+
+
+def as_dataset(data: Dataset | Tensor) -> Dataset:
+    """A tensor of sequences as a data set, or the data set itself."""
+    return Sequences(data) if isinstance(data, Tensor) else data
+
+
+def split(batch: Any) -> Batch:
+    """x and labels of a batch ``x``, ``(x,)`` or ``(x, labels)``."""
+    if not isinstance(batch, (tuple, list)):
+        return batch, {}
+    return batch[0], batch[1] if len(batch) > 1 and isinstance(batch[1], Mapping) else {}

@@ -1,0 +1,77 @@
+"""The adapters of the benchmarks; with ``PYRO_DSAE_PEERS``, on the checkouts that it names."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from pyro.infer import Trace_ELBO
+
+import pyro_dsae
+
+ROOT = Path(__file__).parents[1]
+CHECKOUTS = [Path(p) for p in os.environ.get("PYRO_DSAE_PEERS", "").split(os.pathsep) if p]
+
+
+@pytest.fixture
+def peers(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("peers")
+
+
+def test_a_folder_of_neither_peer(peers, tmp_path):
+    message = f"a checkout with trainer.py or train_cdsvae.py in it, got {tmp_path}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        peers.load(tmp_path)
+
+
+def test_a_function_is_taken_from_a_script_that_is_not_run(peers, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("import absent\n\ndef root(x):\n    return math.sqrt(x)\n\nabsent.train()\n")
+    assert peers._function(script, "root", math=importlib.import_module("math"))(9) == 3
+    with pytest.raises(ValueError, match="with a function train in .*script.py, got none"):
+        peers._function(script, "train")
+
+
+def test_cuda_is_replaced_only_inside(peers):
+    before = torch.Tensor.cuda
+    with peers._cuda_if_any(torch.device("cpu")):
+        assert torch.zeros(1).cuda().device.type == "cpu"
+    assert torch.Tensor.cuda is before
+    with peers._cuda_if_any(torch.device("cuda")):
+        assert torch.Tensor.cuda is before
+
+
+@pytest.mark.skipif(not CHECKOUTS, reason="PYRO_DSAE_PEERS names no checkouts of peers")
+@pytest.mark.parametrize("path", CHECKOUTS, ids=lambda path: path.name)
+def test_a_peer_learns(peers, path):
+    modules = set(sys.modules)
+    peer = peers.load(path)
+    case = importlib.import_module("training_step").Case(**{**peer.sizes, "batch": 2})
+    x = case.data(torch.device("cpu"))[:2]
+    message = "x must be (batch, 8, 3, 64, 64), got (2, 4, 3, 64, 64)"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        peer.make_step(x[:, :4])
+    step = peer.make_step(x)
+    losses = [step() for _ in range(4)]
+    assert losses[-1] < losses[0]
+    assert not {"model", "loss", "utils", "trainer"} & (set(sys.modules) - modules)
+
+
+@pytest.mark.skipif(not CHECKOUTS, reason="PYRO_DSAE_PEERS names no checkouts of peers")
+@pytest.mark.parametrize("path", CHECKOUTS, ids=lambda path: path.name)
+def test_the_networks_of_a_peer_fit_ours(peers, path):
+    peer = peers.load(path)
+    encoder, decoder = peer.networks()
+    sizes = {name: peer.sizes[name] for name in ("f_dim", "z_dim", "hidden")}
+    model = pyro_dsae.DSAE(decoder=decoder, likelihood="normal", **sizes)
+    guide = getattr(pyro_dsae, peer.guide)(encoder=encoder, **sizes)
+    x = torch.rand(2, peer.sizes["num_frames"], *model.frame_shape)
+    Trace_ELBO()(model, guide)(x).backward()
+    assert all(weight.grad is not None for weight in [*encoder.parameters(), *decoder.parameters()])
