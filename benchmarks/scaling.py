@@ -15,9 +15,7 @@ and how long a draw from the prior takes against its ``log_prob``.
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
-import platform
 import resource
 import statistics
 import sys
@@ -30,6 +28,7 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
+from common import ratio, record, seconds, take_turns, write
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
@@ -55,22 +54,13 @@ def size_of(axis: str, point: dict[str, Any]) -> int:
 
 def peak_bytes(device: str) -> int:
     """The most memory that this process has held so far."""
-    if device == "cuda":
+    if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated()
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def seconds(function: Callable[[], object], device: str) -> float:
-    """Of one call."""
-    start = time.perf_counter()
-    function()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-def training_step(
+def train(
     device: str,
     *,
     batch: int = 8,
@@ -100,9 +90,8 @@ def training_step(
     step(torch.rand(1, 1, *frame, device=device))
     before = peak_bytes(device)
     x = torch.rand(batch, frames, *frame, device=device)
-    warm_up = seconds(lambda: step(x), device)
-    rounds = max(2, min(15, int(3 / warm_up)))
-    times = [seconds(lambda: step(x), device) for _ in range(rounds)]
+    rounds = max(2, min(15, int(3 / seconds(lambda: step(x)))))
+    times = [seconds(lambda: step(x)) for _ in range(rounds)]
     return {"seconds": statistics.median(times), "bytes": peak_bytes(device) - before}
 
 
@@ -114,13 +103,9 @@ def rollout(
     law = pyro_dsae.AutoregressiveNormal(LSTMTransition(z_dim, hidden).to(device), frames, z_dim)
     law = law.expand([batch])
     z = law.rsample()
-    law.log_prob(z)
-    turns = [
-        (seconds(law.rsample, device), seconds(lambda: law.log_prob(z), device)) for _ in range(5)
-    ]
-    drawn, forced = (statistics.median(side) for side in zip(*turns, strict=True))
-    ratio = statistics.median(a / b for a, b in turns)
-    return {"rsample_seconds": drawn, "log_prob_seconds": forced, "ratio": ratio}
+    times = take_turns({"rsample": law.rsample, "log_prob": lambda: law.log_prob(z)}, rounds=3)
+    found = {f"{name}_seconds": statistics.median(taken) for name, taken in times.items()}
+    return {**found, "ratio": ratio(times["rsample"], times["log_prob"])}
 
 
 def measure(
@@ -141,10 +126,11 @@ def exponent(sizes: list[int], values: list[float]) -> float:
 def main() -> None:
     """Measure, print, write."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    options.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options.add_argument("--threads", type=int, default=torch.get_num_threads())
     options.add_argument("--out", type=Path)
     args = options.parse_args()
+    torch.set_num_threads(args.threads)
     # Forked off a process that has imported all and run nothing.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "pyro_dsae"])
@@ -156,7 +142,7 @@ def main() -> None:
     start = time.perf_counter()
     results: dict[str, Any] = {"time_exponent": {}, "memory_exponent": {}, "points": {}}
     for axis, points in AXES.items():
-        found = [{"size": size_of(axis, point), **run(training_step, **point)} for point in points]
+        found = [{"size": size_of(axis, point), **run(train, **point)} for point in points]
         results["points"][axis] = found
         sizes = [point["size"] for point in found]
         for kind, figure in (("time_exponent", "seconds"), ("memory_exponent", "bytes")):
@@ -173,7 +159,7 @@ def main() -> None:
     print(f"\nframes_at_once, T = {LONG['frames']} of {LONG['side']} x {LONG['side']}")
     results["frames_at_once"] = {}
     for at_once in (None, 64):
-        found = run(training_step, frames_at_once=at_once, **LONG)
+        found = run(train, frames_at_once=at_once, **LONG)
         found["bytes_per_sequence"] = found["bytes"] / LONG["batch"]
         found["batch_in_16_GB"] = 16e9 // found["bytes_per_sequence"]
         results["frames_at_once"][str(at_once)] = found
@@ -186,18 +172,8 @@ def main() -> None:
     print(
         "\na draw from the prior takes {ratio:.2f} times its log_prob".format(**results["rollout"])
     )
-    results["run"] = {
-        "seconds": time.perf_counter() - start,
-        "command": " ".join(["python", *sys.argv]),
-        "seed": 0,
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-        "hardware": torch.cuda.get_device_name()
-        if args.device == "cuda"
-        else f"{platform.machine()} CPU, {args.threads} threads",
-    }
-    if args.out:
-        args.out.write_text(json.dumps(results, indent=2) + "\n")
+    results["run"] = record(seconds=time.perf_counter() - start, seed=0)
+    write(results, args.out)
 
 
 if __name__ == "__main__":
