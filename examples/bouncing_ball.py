@@ -113,7 +113,10 @@ def main() -> None:
     options.add_argument("--judged", type=int, default=50, metavar="N", help="sequences to predict")
     args = options.parse_args()
     run, preset = Run(args), PRESETS[args.preset]
-    train, test = (BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test"))
+    with run.first():
+        train, test = (
+            BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test")
+        )
     run.say(f"{len(train)} sequences of a ball in a polygon, {preset.size} x {preset.size}")
 
     x = test.frames[: max(200, args.judged)].to(run.device).float() / 255
@@ -125,12 +128,15 @@ def main() -> None:
         pairs[name] = part.trained(
             lambda name=name: make_pair(preset, name, args.guide), train, preset
         )
+        if not run.is_first:
+            continue
         run.say(f"{name}: evaluation")
         found[name] = judge(run, *pairs[name], x, speed, args.judged)
         parts[name] = {
             "elbo": part.elbo(*pairs[name], some(train, 512), some(test, 512)),
             "run": part.figures(*pairs[name]),
         }
+    run.alone()
     run.say("pictures")
     draw(run, pairs, x)
     figures: dict[str, Any] = {

@@ -10,11 +10,14 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
@@ -83,7 +86,9 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--steps", type=int, help="optimiser steps (default: the preset's)")
     options.add_argument("--epochs", type=int, help="passes over the data, in place of --steps")
-    options.add_argument("--batch-size", type=int, help="sequences a step (default: the preset's)")
+    options.add_argument(
+        "--batch-size", type=int, help="sequences a step and process (default: the preset's)"
+    )
     options.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of results")
     options.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     options.add_argument(
@@ -93,16 +98,39 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 class Run:
-    """The clock and the folder of one run."""
+    """The clock and the folder of one run.
+
+    Under ``torchrun`` all processes train. The first one also writes, prints and evaluates; the others
+    wait for it, however long that takes, until :meth:`alone` ends them.
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.start = options, time.perf_counter()
+        self.processes = PartialState(self.device.type == "cpu", timeout=timedelta(days=7))
         self.out: Path = options.out
-        self.out.mkdir(parents=True, exist_ok=True)
         self.checkpoints = self.out / "checkpoints"
         self.steps, self.rate = 0, 0.0  # of the training, and its sequences a second
-        if not options.resume and options.evaluate is None:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if self.is_first:
+            self.out.mkdir(parents=True, exist_ok=True)
+            if not options.resume and options.evaluate is None:
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.processes.wait_for_everyone()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes, prints and evaluates."""
+        return self.processes.is_main_process
+
+    def first(self) -> AbstractContextManager[None]:
+        """Around what is fetched or made once and kept: one process does, the others find it."""
+        return self.processes.local_main_process_first()
+
+    def alone(self) -> None:
+        """End the other processes: nothing is left to train."""
+        self.processes.wait_for_everyone()
+        self.processes.destroy_process_group()
+        if not self.is_first:
+            sys.exit()
 
     @property
     def device(self) -> torch.device:
@@ -117,7 +145,8 @@ class Run:
 
     def say(self, text: str) -> None:
         """One line of progress, with the time since the start."""
-        print(f"[{time.perf_counter() - self.start:5.0f} s] {text}", flush=True)
+        if self.is_first:
+            print(f"[{time.perf_counter() - self.start:5.0f} s] {text}", flush=True)
 
     def trained(
         self,
@@ -143,8 +172,9 @@ class Run:
         torch.manual_seed(options.seed)
         model, guide = make_pair()
         steps, batch_size = options.steps or preset.steps, options.batch_size or preset.batch_size
+        sequences = batch_size * self.processes.num_processes
         if options.epochs is not None:
-            steps = options.epochs * (len(data) // batch_size)  # type: ignore[arg-type]
+            steps = options.epochs * (len(data) // sequences)  # type: ignore[arg-type]
         history = pyro_dsae.fit(
             model,
             guide,
@@ -161,9 +191,10 @@ class Run:
             seed=options.seed,
         )
         self.steps = history.step
-        self.rate = history.step * batch_size / max(history.seconds, 1e-9)
-        plotting.loss_curve(history.losses, self.out / "loss")
-        pyro_dsae.save(self.out / "model", model, guide)
+        self.rate = history.step * sequences / max(history.seconds, 1e-9)
+        if self.is_first:
+            plotting.loss_curve(history.losses, self.out / "loss")
+            pyro_dsae.save(self.out / "model", model, guide)
         return model.eval(), guide.eval()
 
     def elbo(
@@ -188,6 +219,8 @@ class Run:
             unit = 1 if sys.platform == "darwin" else 1024
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
             device = f"cpu, {torch.get_num_threads()} threads"
+        processes = self.processes.num_processes
+        launcher = "python" if processes == 1 else f"torchrun --nproc_per_node {processes}"
         return {
             "seconds": time.perf_counter() - self.start,
             "sequences_per_second": self.rate,
@@ -197,7 +230,7 @@ class Run:
             "steps": self.steps,
             "parameters": sum(p.numel() for module in modules for p in module.parameters()),
             "torch": torch.__version__,
-            "command": " ".join(["python", *sys.argv]),
+            "command": " ".join([launcher, *sys.argv]),
         }
 
     def finish(self, metrics: dict[str, Any], table: str | None = None) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list
 from common import CACHE, GUIDES, Pair, Preset, Run, parser
 from sprites import PRESETS
 from torch import Tensor, nn
@@ -140,11 +141,11 @@ def compression(
                 preset,
                 kl_weights=lambda _, weight=weight: {"f": weight, "z": weight},
             )
+            if not run.is_first:
+                continue
             torch.manual_seed(args.seed)
             point = metrics.rates(model, guide, x.to(run.device))
             found.setdefault(kind, {})[f"{weight:g}"] = point
-    curves = {kind: [*points.values()] for kind, points in found.items()}
-    plotting.rate_distortion(curves, run.out / "rates")
     return found
 
 
@@ -230,7 +231,8 @@ def main() -> None:
     else:
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}; the judge, trained once and kept")
-    judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
+    with run.first():
+        judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
 
     runs: list[dict[str, Any]] = []
     first: dict[str, Pair] = {}
@@ -258,18 +260,24 @@ def main() -> None:
             batch_size = args.batch_size or preset.batch_size
             if seconds is not None:
                 steps = steps_within(seconds, pair(), train, batch_size, args.device)
+                (steps,) = broadcast_object_list([steps])
             part.options.steps = args.steps or steps
             run.say(f"{name}, seed {seed}")
             trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
             joint = joint or trained[0]
+            if not run.is_first:
+                continue
             figures = judge(part, trained, test, judges, args)
             row = {"guide": name, "seed": seed, **figures, "steps": part.steps}
-            runs.append({**row, "seconds_per_step": batch_size / part.rate})
+            sequences = batch_size * run.processes.num_processes
+            runs.append({**row, "seconds_per_step": sequences / part.rate})
             done.write_text(json.dumps(runs[-1], indent=2) + "\n")
             draw(part, trained, test, args.seed)
             if seed == args.seed:
                 first[name] = trained
 
+    rates = compression(run, preset, args, train, test) if args.rates else {}
+    run.alone()
     draw_fits(run, first, some_of_each(run, test, args), args.seed)
     with (run.out / "runs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*runs[0]])
@@ -277,8 +285,10 @@ def main() -> None:
         writer.writerows(runs)
     found = over_seeds(runs)
     figures: dict[str, Any] = {"guides": found, "runs": runs}
-    if args.rates:
-        figures["rates"] = compression(run, preset, args, train, test)
+    if rates:
+        figures["rates"] = rates
+        curves = {kind: [*points.values()] for kind, points in rates.items()}
+        plotting.rate_distortion(curves, run.out / "rates")
     run.finish({**figures, "run": run.figures()}, table(found))
 
 

@@ -85,6 +85,7 @@ def main() -> None:
     model, guide = run.trained(
         lambda: make_pair(preset, channels, args.guide), often, preset, kl_weights=weights
     )
+    run.alone()
     run.say("evaluation on people not trained on")
     people = [faces.sequence(i) for i in test.indices]
     figures: dict[str, Any] = {

@@ -99,25 +99,27 @@ def main() -> None:
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None
-    sets = {
-        split: MovingDigits(
-            root or CACHE / "mnist",
-            split,
-            num_digits=args.digits,
-            num_sequences=20_000 if split == "train" else args.judged,
-            size=preset.size,
-            digit_size=preset.digit_size,
-            download=root is None,
-            transform=some,
-            seed=args.seed,
-        )
-        for split, some in (("train", drawn), ("test", None))
-    }
+    with run.first():
+        sets = {
+            split: MovingDigits(
+                root or CACHE / "mnist",
+                split,
+                num_digits=args.digits,
+                num_sequences=20_000 if split == "train" else args.judged,
+                size=preset.size,
+                digit_size=preset.digit_size,
+                download=root is None,
+                transform=some,
+                seed=args.seed,
+            )
+            for split, some in (("train", drawn), ("test", None))
+        }
     train, test = sets["train"], sets["test"]
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
     model, guide = run.trained(
         lambda: make_pair(preset, args.model, args.guide), train, preset, kl_weights=weights
     )
+    run.alone()
 
     figures = {}
     x = test.sequences(torch.arange(len(test))).to(run.device)

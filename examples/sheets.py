@@ -72,16 +72,17 @@ def main() -> None:
 
     run.say(f"sheets of {args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
-        train, test = (
-            Sheets(
-                args.root,
-                split,
-                size=preset.size,
-                num_frames=preset.frames,
-                download=args.download,
+        with run.first():
+            train, test = (
+                Sheets(
+                    args.root,
+                    split,
+                    size=preset.size,
+                    num_frames=preset.frames,
+                    download=args.download,
+                )
+                for split in ("train", "test")
             )
-            for split in ("train", "test")
-        )
     else:
         run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
         train, test = (
@@ -95,6 +96,8 @@ def main() -> None:
         model, guide = part.trained(
             lambda name=guide_name: make_pair(preset, name), train, preset, kl_weights=weights
         )
+        if not run.is_first:
+            continue
         run.say("the judge: a classifier of real poses, trained once and kept")
         judge = metrics.load_or_train_judge(
             metrics.sheet_sequences(train),
@@ -117,6 +120,7 @@ def main() -> None:
         torch.manual_seed(args.seed)
         x = torch.stack([RandomFrames(8)(test.frames[i]) for i in range(0, len(test), 50)])
         draw_sets(part, model, guide, x.to(run.device).float() / 255)
+    run.alone()
     first = found[args.guides[0]]
     others = {"guides": found} if len(found) > 1 else {}
     run.finish({**first, **others}, table({name: f["by_frames"] for name, f in found.items()}))

@@ -241,6 +241,8 @@ def main() -> None:
             kl_weights=weights,
             labels=("utterance", "segments") if name.startswith("fhvae") else (),
         )
+        if not run.is_first:
+            continue
         run.say(f"{name}: verification")
         verification[name], rates = verify(model, guide, test)
         curves |= {f"{name}, {feature}": curve for feature, curve in rates.items()}
@@ -251,6 +253,7 @@ def main() -> None:
             "elbo": part.elbo(model, guide, some(train, 2048), test),
             "run": part.figures(model, guide),
         }
+    run.alone()
     run.say("the baseline: mean and covariance of MFCCs")
     verification["baseline"], curves["MFCC"] = baseline(train, test)
     plotting.det_figure(curves, run.out / "det")

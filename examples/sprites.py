@@ -109,10 +109,11 @@ def main() -> None:
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
-        train, test = (
-            Sprites(args.root, split, size=preset.size, download=args.download)
-            for split in ("train", "test")
-        )
+        with run.first():
+            train, test = (
+                Sprites(args.root, split, size=preset.size, download=args.download)
+                for split in ("train", "test")
+            )
     else:
         run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
@@ -123,6 +124,7 @@ def main() -> None:
         preset,
         kl_weights=lambda steps: {} if args.plain else weights(steps),
     )
+    run.alone()
 
     run.say("the judge: a classifier of real sequences, trained once and kept")
     judge = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)

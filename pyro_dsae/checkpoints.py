@@ -12,7 +12,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Checkpoints:
     """Folders ``step-00000500`` with all that a run needs to go on, the newest ``keep`` of them.
 
     A checkpoint is written under another name and renamed when whole, so a kill at any moment leaves the
-    last good one.
+    last good one. Any number of processes can go on from it; they must all see the folder.
     """
 
     def __init__(self, folder: str | Path | None, accelerator: Accelerator, keep: int = 2) -> None:
@@ -56,7 +57,8 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(partial))
+        with self.accelerator.register_save_state_pre_hook(_without_prefix):
+            self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (partial / "history.json").write_text(json.dumps(asdict(history)))
@@ -69,19 +71,31 @@ class Checkpoints:
     def load(self) -> History | None:
         """Restore the newest checkpoint, the random generators included; None if there is none.
 
+        A process that was not there when it was written keeps its generators as they are.
+
         :raises ValueError: if it is of another architecture.
         """
         path = self.latest()
         if path is None:
             return None
         try:
-            self.accelerator.load_state(str(path))
+            with self.accelerator.register_load_state_pre_hook(self._unwrap):
+                self.accelerator.load_state(str(path))
         except RuntimeError as error:
             raise ValueError(
                 f"{path} is a checkpoint of another architecture than this model and guide: "
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
         return History(**json.loads((path / "history.json").read_text()))
+
+    def _unwrap(self, models: list[nn.Module], folder: str) -> None:
+        models[:] = [self.accelerator.unwrap_model(model) for model in models]
+
+
+def _without_prefix(models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
+    """Names of weights as in one process: DistributedDataParallel puts ``module.`` before them."""
+    for state in weights:
+        consume_prefix_in_state_dict_if_present(state, "module.")
 
 
 class InterruptGuard:

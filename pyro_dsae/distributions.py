@@ -93,10 +93,10 @@ class AutoregressiveNormal(TorchDistribution):
         """Draw ``(*sample_shape, *batch_shape, T, z_dim)`` step by step, differentiably."""
         shape = torch.Size(sample_shape) + self.batch_shape
         inputs, state, steps = self._inputs(shape, self._like()), None, []
-        for _ in range(self.num_frames):
+        noise = inputs.new_empty(self.num_frames, len(inputs), 1, self.z_dim).normal_()
+        for step in noise:
             loc, scale, state = self.transition(inputs, state)
-            loc, scale = loc[:, -1:], scale[:, -1:]
-            inputs = loc + scale * torch.randn_like(loc)
+            inputs = loc[:, -1:] + scale[:, -1:] * step
             steps.append(inputs)
         return torch.cat(steps, dim=1).reshape(shape + self.event_shape)
 

@@ -1,7 +1,7 @@
 """Training: stochastic variational inference on an ELBO, under Hugging Face accelerate.
 
-The loss is Pyro's own, ``Trace_ELBO()(model, guide)(x)``, in nats per sequence; accelerate brings the
-device, bf16, gradient clipping, the states of optimiser and random generators, and several processes.
+The loss is Pyro's ``Trace_ELBO``, in nats per sequence; accelerate brings the device, bf16, checkpoints with
+the states of optimiser and random generators, and several processes.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ import pyro
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import set_seed
+from accelerate.utils import gather_object, set_seed
 from pyro import poutine
-from pyro.infer import ELBO, Trace_ELBO
+from pyro.infer import ELBO
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm.auto import tqdm
 
 from .batches import Batches, as_dataset, split
 from .checkpoints import Checkpoints, History, InterruptGuard
+from .elbo import ReparametrisedELBO
 from .handlers import KLWeights, latent_sites
+from .program import unannounced
 
 Weight = float | Callable[[int], float]
 
@@ -113,7 +115,8 @@ def fit(
 
     :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``.
     :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
-    :param batch_size: sequences a step and process.
+    :param batch_size: sequences a step and process: under ``torchrun`` or ``accelerate launch`` a step
+        sees that of every process. See docs/scale.md.
     :param lr: Adam's learning rate, at its highest.
     :param schedule: ``cosine`` (down to 0 over the run), ``warmup_cosine`` (the same after a linear rise
         over the first 2%, for wide networks) or ``constant``.
@@ -122,8 +125,9 @@ def fit(
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
     :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
         :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
-    :param elbo: any of Pyro's ELBO objects; ``Trace_ELBO()`` by default.
-    :param optimizer: makes a torch optimiser from the parameters, in place of Adam.
+    :param elbo: any of Pyro's ELBO objects; by default ``Trace_ELBO`` as it is where every latent is
+        reparametrised, :class:`~pyro_dsae.elbo.ReparametrisedELBO`.
+    :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.
     :param resume: go on from the newest checkpoint of ``checkpoint_dir``, if there is one. On the same
@@ -133,7 +137,7 @@ def fit(
     :param log_every: steps between readings of the loss and checks that it is finite.
     :param progress: a progress bar; by default when standard error is a terminal.
     :param callback: called after each step with the history so far, its newest losses not yet read.
-    :returns: losses and their parts over the steps.
+    :returns: losses and their parts over the steps, means over the processes.
     :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
     """
     if (steps is None) == (epochs is None):
@@ -147,18 +151,24 @@ def fit(
     if total < 1:
         raise ValueError(f"there must be at least one step, got steps={steps}, epochs={epochs}")
     validate_every = validate_every or len(batches)
+    held_out = None if validation is None else as_dataset(validation)
+    if held_out is not None and len(held_out) < accelerator.num_processes:  # type: ignore[arg-type]
+        raise ValueError(
+            f"validation must hold at least {accelerator.num_processes} sequences, "
+            f"got {len(held_out)}"  # type: ignore[arg-type]
+        )
     set_seed(seed + accelerator.process_index)
 
     model.train().to(accelerator.device)
     guide.train().to(accelerator.device)
-    pair = (elbo or Trace_ELBO())(model, guide)
+    pair = (elbo or ReparametrisedELBO())(model, guide)
     parameters = [p for p in pair.parameters() if p.requires_grad]
-    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr)
+    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr, fused=True)
     decay = torch.optim.lr_scheduler.LambdaLR(
         optim, lambda step: _DECAY[schedule](min(step / total, 1.0))
     )
-    pair, optim = accelerator.prepare(pair, optim)
-    accelerator.register_for_checkpointing(decay)
+    pair = accelerator.prepare(pair)
+    accelerator.register_for_checkpointing(optim, decay)
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
     if checkpoints.latest() is not None and not resume:
         raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
@@ -168,6 +178,9 @@ def fit(
     unread: list[Tensor] = []  # losses still on the device
     clock = time.perf_counter()
     quiet = None if progress is None else not progress  # None: quiet unless a terminal
+    # Processes stop after the same step, and have to ask each other; a GPU would have to wait for it.
+    alone, on_cpu = accelerator.num_processes == 1, accelerator.device.type == "cpu"
+    ask_every = 1 if alone or on_cpu else log_every
     with (
         InterruptGuard() as interrupt,
         tqdm(
@@ -182,13 +195,19 @@ def fit(
             weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
             # Pyro checks shapes and supports in the first step; later the loss alone is watched.
             first = step == started
-            if first and not x.isfinite().all():
-                raise NonFiniteLossError(f"no step taken: {batches.describe(step)}")
-            with KLWeights(weights), accelerator.autocast(), pyro.validation_enabled(first):
+            if first:
+                bad = None if x.isfinite().all() else f"no step taken: {batches.describe(step)}"
+                _raise_in_all(bad)
+            with (
+                KLWeights(weights),
+                unannounced(),
+                accelerator.autocast(),
+                pyro.validation_enabled(first),
+            ):
                 loss = pair(x, **given) / len(x)
-            accelerator.backward(loss)
+            loss.backward()
             if clip_norm is not None:
-                accelerator.clip_grad_norm_(parameters, clip_norm)
+                nn.utils.clip_grad_norm_(parameters, clip_norm)
             optim.step()
             decay.step()
             optim.zero_grad()
@@ -198,28 +217,32 @@ def fit(
             if callback is not None:
                 callback(history)
 
-            last = step == total or interrupt.seen
+            stop = step % ask_every == 0 and _any(interrupt.seen, accelerator)
+            last = step == total or stop
             save = last or step % checkpoint_every == 0
             if save or step % log_every == 0:
-                losses = torch.stack(unread).tolist()
-                for i, value in enumerate(losses, step - len(losses)):
+                own = torch.stack(unread)
+                losses = accelerator.reduce(own, "mean").tolist()
+                for i, value in enumerate(losses):
                     if not math.isfinite(value):
-                        raise NonFiniteLossError(
-                            f"the loss is {value} at step {i}, {batches.describe(i)}; "
+                        at = step - len(losses) + i
+                        bad = (
+                            f"the loss is {float(own[i])} at step {at}, {batches.describe(at)}; "
                             f"the last good checkpoint is {checkpoints.latest()}"
                         )
+                        _raise_in_all(None if own[i].isfinite() else bad)
                 now = time.perf_counter()
                 rate = len(losses) * len(x) * accelerator.num_processes / (now - clock)
                 bar.set_postfix_str(f"loss {losses[-1]:.1f}, {rate:.0f} sequences/s")
                 history.losses += losses
                 history.seconds += now - clock
                 unread, clock = [], now
-            if validation is not None and (last or step % validate_every == 0):
-                scores = evaluate_elbo(model, guide, validation, batch_size=batch_size, seed=seed)
+            if held_out is not None and (last or step % validate_every == 0):
+                scores = _evaluate_in_all(model, guide, held_out, batch_size, seed, accelerator)
                 history.validation.append({"step": step, **scores})
             if save:
                 checkpoints.save(history)
-            if interrupt.seen:
+            if stop or (step == total and interrupt.seen):
                 saved = f"; go on from {checkpoints.latest()}" if checkpoint_dir else ""
                 raise KeyboardInterrupt(f"stopped after step {step} of {total}{saved}")
     return history
@@ -232,6 +255,39 @@ _DECAY: dict[str, Callable[[float], float]] = {
 }
 
 
+def _any(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether any process has raised its flag."""
+    if accelerator.num_processes == 1:
+        return flag
+    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)))
+
+
+def _raise_in_all(message: str | None) -> None:
+    """Stop every process with what any of them has to say."""
+    said = [text for text in gather_object([message]) if text]
+    if said:
+        raise NonFiniteLossError(said[0])
+
+
+def _evaluate_in_all(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset,
+    batch_size: int,
+    seed: int,
+    accelerator: Accelerator,
+) -> dict[str, float]:
+    """:func:`evaluate_elbo`, a share of the data in each process."""
+    process, processes = accelerator.process_index, accelerator.num_processes
+    size = len(data)  # type: ignore[arg-type]
+    share = Subset(data, range(process, size, processes))
+    scores = evaluate_elbo(model, guide, share, batch_size=batch_size, seed=seed + process)
+    if processes == 1:
+        return scores
+    parts = torch.tensor([*scores.values()], device=accelerator.device) * (len(share) / size)
+    return dict(zip(scores, accelerator.reduce(parts, "sum").tolist(), strict=True))
+
+
 def _make_accelerator(device: str | None, precision: str) -> Accelerator:
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"precision must be 'auto', 'no' or 'bf16', got {precision!r}")
@@ -242,7 +298,9 @@ def _make_accelerator(device: str | None, precision: str) -> Accelerator:
         AcceleratorState._reset_state(
             reset_partial_state=True
         )  # a run may differ from the one before
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    # Told of no accelerator, it would look for one, and not for the other processes.
+    cpu = device == "cpu" or not torch.accelerator.is_available()
+    return Accelerator(cpu=cpu, mixed_precision=precision)
 
 
 def _chosen(

@@ -7,7 +7,8 @@ number of batch axes. A network of your own only has to do the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,7 +88,7 @@ class ConvMaps(nn.Module):
             before = widths[i - 1] if i else in_channels
             layers += [
                 nn.Conv2d(before, width, _KERNEL, _STRIDE, padding=1),
-                nn.LeakyReLU(_SLOPE),
+                nn.LeakyReLU(_SLOPE, inplace=True),
             ]
         self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.apply(keep_variance)
@@ -130,7 +131,10 @@ class PooledEncoder(nn.Module):
         for i, width in enumerate(widths):
             before = widths[i - 1] if i else in_channels
             kernel, stride = (_KERNEL, _STRIDE) if i < halvings else (3, 1)
-            layers += [nn.Conv2d(before, width, kernel, stride, padding=1), nn.LeakyReLU(_SLOPE)]
+            layers += [
+                nn.Conv2d(before, width, kernel, stride, padding=1),
+                nn.LeakyReLU(_SLOPE, inplace=True),
+            ]
         self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         self.dense = nn.Linear(widths[-1], features)
         self.apply(keep_variance)
@@ -154,7 +158,7 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = []
         for i in range(_LEVELS):
             layers += [
-                nn.LeakyReLU(_SLOPE),
+                nn.LeakyReLU(_SLOPE, inplace=True),
                 nn.ConvTranspose2d(widths[i], widths[i + 1], _KERNEL, _STRIDE, padding=1),
             ]
         self.deconv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
@@ -163,7 +167,7 @@ class ConvDecoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
         frames = self.deconv(base.contiguous(memory_format=torch.channels_last))
-        return frames.reshape(*latent.shape[:-1], *self.frame_shape)
+        return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
 class ModulatedDecoder(nn.Module):
@@ -203,8 +207,8 @@ class ModulatedDecoder(nn.Module):
         modulation = 0.5 * self.modulation(f)[..., None, None]
         for layer, width in zip(self.deconv, self.widths, strict=True):
             gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
-            h = layer(F.leaky_relu(h * (1 + gain) + shift, _SLOPE))
-        return h.reshape(*latent.shape[:-1], *self.frame_shape)
+            h = layer(F.leaky_relu(h * (1 + gain) + shift, _SLOPE, inplace=True))
+        return h.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
 class MLP(nn.Sequential):
@@ -244,6 +248,27 @@ def frame_decoder(
     if modulated:
         return ModulatedDecoder(f_dim, z_dim, shape, channels)
     return ConvDecoder(f_dim + z_dim, shape, channels)
+
+
+def over_frames(
+    network: nn.Module, inputs: Tensor, event_dim: int, frames_at_once: int | None = None
+) -> Tensor:
+    """``network`` over ``(*batch, *event)``, in chunks of at most ``frames_at_once`` of the batch.
+
+    The backward pass computes a chunk's activations again in place of keeping them: those of one chunk at a
+    time are in memory, for about a third more work. The network must treat every frame alone.
+
+    :raises ValueError: if ``frames_at_once`` is less than 1.
+    """
+    if frames_at_once is not None and frames_at_once < 1:
+        raise ValueError(f"frames_at_once must be at least 1, or None, got {frames_at_once}")
+    batch = inputs.shape[:-event_dim]
+    if frames_at_once is None or batch.numel() <= frames_at_once:
+        return network(inputs)
+    grad = torch.is_grad_enabled()
+    run: Callable = partial(checkpoint, network, use_reentrant=False) if grad else network
+    chunks = inputs.flatten(0, len(batch) - 1).split(frames_at_once)
+    return torch.cat([run(chunk) for chunk in chunks]).unflatten(0, batch)
 
 
 class GaussianHead(nn.Module):
@@ -288,9 +313,17 @@ class LSTMTransition(nn.Module):
 
     def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
         e = self.embed(z)
-        h, state = self.lstm(e, state)
+        h, state = self._step(e, state) if z.shape[1] == 1 else self.lstm(e, state)
         loc, scale = self.head(torch.cat([e, h], dim=-1))
         return z + loc if self.residual else loc, scale, state
+
+    def _step(self, e: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """What the LSTM gives for one step, without its overhead for whole sequences."""
+        if state is None:
+            zeros = e.new_zeros(1, len(e), self.lstm.hidden_size)
+            state = zeros, zeros
+        h, c = torch.lstm_cell(e[:, 0], [part[0] for part in state], *self.lstm.all_weights[0])
+        return h.unsqueeze(1), (h.unsqueeze(0), c.unsqueeze(0))
 
 
 class LSTMRollout(nn.Module):

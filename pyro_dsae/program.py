@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from huggingface_hub import PyTorchModelHubMixin
 from pyro.nn import PyroModule
+from torch import nn
+
+_announces = True
+
+
+@contextmanager
+def unannounced() -> Iterator[None]:
+    """Within, programs do not announce their weights to Pyro's handlers.
+
+    By default each network that a program uses is announced weight by weight, as ``param`` sites, in every
+    pass: :class:`pyro.infer.SVI` finds there what to train. ``fit`` has the weights from the modules.
+    """
+    global _announces
+    before, _announces = _announces, False
+    try:
+        yield
+    finally:
+        _announces = before
 
 
 class Program(PyroModule, PyTorchModelHubMixin):
@@ -22,8 +42,13 @@ class Program(PyroModule, PyTorchModelHubMixin):
     dynamics: ClassVar[tuple[str, ...]] = ("z",)
     """The sites of what moves."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for parameter in self.parameters():
-            if not hasattr(parameter, "unconstrained"):
-                parameter.unconstrained = weakref.ref(parameter)  # type: ignore[attr-defined]
-        return super().__call__(*args, **kwargs)
+    def __getattr__(self, name: str) -> Any:
+        network = self.__dict__.get("_modules", {}).get(name)
+        if not isinstance(network, nn.Module) or isinstance(network, PyroModule):
+            return super().__getattr__(name)
+        if not _announces:
+            return network
+        for weight in network.parameters():
+            if not hasattr(weight, "unconstrained"):
+                weight.unconstrained = weakref.ref(weight)  # type: ignore[attr-defined]
+        return super().__getattr__(name)

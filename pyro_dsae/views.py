@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .nn import FrameShape, over_frames
+
 
 class View(Protocol):
     """Maps sequences ``(N, T, *frame)`` to what a posterior sees of them, ``(N, T', *frame)``."""
@@ -114,6 +116,8 @@ class Views(Protocol):
     """What a guide with views has."""
 
     training: bool
+    frame_shape: FrameShape
+    frames_at_once: int | None
     encoder: nn.Module
     content_encoder: nn.Module | None
     content_view: View | None
@@ -125,9 +129,13 @@ def encode_views(guide: Views, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Where nothing tells them apart they are one tensor, from one pass of the encoder.
     """
+
+    def encode(encoder: nn.Module, x: Tensor) -> Tensor:
+        return over_frames(encoder, x, len(guide.frame_shape), guide.frames_at_once)
+
     x_f = guide.content_view(x) if guide.training and guide.content_view else x
     x_z = guide.dynamics_view(x) if guide.training and guide.dynamics_view else x
-    h_z = guide.encoder(x_z)
+    h_z = encode(guide.encoder, x_z)
     if x_f is x_z and guide.content_encoder is None:
         return h_z, h_z
-    return (guide.content_encoder or guide.encoder)(x_f), h_z
+    return encode(guide.content_encoder or guide.encoder, x_f), h_z

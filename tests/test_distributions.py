@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pyro
 import pytest
 import torch
@@ -37,6 +39,12 @@ def looped_log_prob(transition, z):
     return sum(trace.nodes[f"z_{t}"]["log_prob"] for t in range(z.shape[1]))
 
 
+def seconds(function):
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
 def test_log_prob_is_that_of_a_markov_loop(transition):
     z = torch.randn(7, 6, Z_DIM)
     one_site = AutoregressiveNormal(transition, 6, Z_DIM).log_prob(z)
@@ -63,6 +71,15 @@ def test_samples_have_the_law_of_log_prob(transition):
 def test_rsample_passes_gradients_to_the_transition(transition):
     AutoregressiveNormal(transition, 4, Z_DIM).rsample((6,)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in transition.parameters())
+
+
+def test_a_draw_takes_no_longer_than_a_few_teacher_forced_passes():
+    law = AutoregressiveNormal(LSTMTransition(16, hidden=64), 50, 16).expand([512])
+    with torch.no_grad():
+        z = law.sample()
+        turns = [(seconds(law.sample), seconds(lambda: law.log_prob(z))) for _ in range(5)]
+    drawn, forced = (min(times) for times in zip(*turns, strict=True))
+    assert drawn < 5 * forced
 
 
 @pytest.mark.parametrize("split", [1, 3, 5])

@@ -207,10 +207,13 @@ def test_the_compare_guides_example(tmp_path):
 
 
 def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
+    """Trained by two processes, evaluated by one."""
     script = str(ROOT / "examples" / "sprites.py")
     out = tmp_path / "out"
     options = ["--judged", "90", "--device", "cpu", "--batch-size", "8", "--out", str(out)]
-    printed = run(tmp_path, script, "--steps", "2", *options)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    printed = run(tmp_path, *torchrun, script, "--steps", "2", *options)
+    assert printed.count("training, the quick preset") == printed.count("pictures\n") == 1
     assert printed.splitlines()[-1] == f"Figures, pictures and the model are in {out.resolve()}"
     names = "swap reconstructions fixed_f fixed_z samples forecast trajectories loss latents_arviz"
     films = "swap fixed_f fixed_z samples"

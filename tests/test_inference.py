@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -252,26 +251,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path):
     _, errors = run.communicate(timeout=120)
     latest = max(tmp_path.glob("step-*"))
     assert f"of 1000000; go on from {latest}" in errors
-
-
-def test_two_processes_train_in_step(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    run = subprocess.run(
-        [*command, str(script), str(tmp_path / "checkpoints"), "4"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment,
-    )
-    assert run.returncode == 0, run.stderr
-    lines = [line for line in run.stdout.splitlines() if line.startswith("[")]
-    assert len(lines) == 2
-    assert lines[0].split("]")[0] != lines[1].split("]")[0]  # each its own half of the data
-    assert lines[0].split("]")[1] == lines[1].split("]")[1]  # and the same weights
-    assert (tmp_path / "checkpoints" / "step-00000004").is_dir()
 
 
 def test_save_and_load_give_the_same_pair(make_pair, x, tmp_path):

@@ -41,6 +41,8 @@ class SequenceGuide(Program):
         :class:`~pyro_dsae.nn.PooledEncoder`; otherwise f and z share ``encoder``.
     :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
     :param dynamics_view: what q(z | .) sees of x while it trains.
+    :param frames_at_once: where there are more, frames are encoded in chunks of so many; see
+        :class:`~pyro_dsae.models.base.SequenceModel`.
     """
 
     def __init__(
@@ -55,12 +57,14 @@ class SequenceGuide(Program):
         content_encoder: nn.Module | str | bool = False,
         content_view: View | None = None,
         dynamics_view: View | None = None,
+        frames_at_once: int | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
         self.content_encoder = self._content_encoder(content_encoder, hidden, channels)
         self.content_view, self.dynamics_view = content_view, dynamics_view
+        self.frames_at_once = frames_at_once
         self.summary = self.make_summary(hidden)
         self.f_head = GaussianHead(self.summary.features, f_dim)
         self.make_dynamics(f_dim, z_dim, hidden)

@@ -13,7 +13,7 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder
+from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder, over_frames
 from ..program import Program
 
 
@@ -32,6 +32,8 @@ class SequenceModel(Program):
         :class:`~pyro_dsae.nn.ModulatedDecoder`, in place of entering it beside z_t.
     :param decoder: a module ``(*, f_dim + z_dim) -> (*, *frame_shape)`` in place of the default.
     :param prior: the network of p(z_1:T | f), in place of the default; each model says what it maps.
+    :param frames_at_once: where there are more, frames are decoded in chunks of so many, which the backward
+        pass computes again in place of keeping them: for long sequences. It may be set at any time.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class SequenceModel(Program):
         modulated: bool = False,
         decoder: nn.Module | None = None,
         prior: nn.Module | None = None,
+        frames_at_once: int | None = None,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         self.f_dim, self.z_dim = f_dim, z_dim
+        self.frames_at_once = frames_at_once
         state_dim = self.state_dim(z_dim, hidden)
         self.decoder = decoder or frame_decoder(
             f_dim, state_dim, self.frame_shape, channels, modulated
@@ -95,6 +99,6 @@ class SequenceModel(Program):
             z = pyro.sample("z", self.p_z(f, num_frames or 8))
             h = self.states(z, num_frames or 8)
             latent = torch.cat([f.unsqueeze(-2).expand(*h.shape[:-1], -1), h], dim=-1)
-            p_x = self.likelihood(self.decoder(latent))
+            p_x = self.likelihood(over_frames(self.decoder, latent, 1, self.frames_at_once))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
         return p_x.mean
