@@ -79,10 +79,12 @@ class Peer:
 
 def load(path: Path) -> Peer:
     """The peer whose checkout is at ``path``; ValueError if it is neither's."""
-    for script, peer in _PEERS.items():
-        if (path / script).is_file():
+    file = path / "model.py"
+    source = file.read_text() if file.is_file() else ""
+    for model, peer in _PEERS.items():
+        if f"class {model}(" in source:
             return peer(path)
-    raise ValueError(f"path must be a checkout with {' or '.join(_PEERS)} in it, got {path}")
+    raise ValueError(f"path must hold a model.py with a class {' or '.join(_PEERS)}, got {path}")
 
 
 def _module(file: Path) -> SimpleNamespace:
@@ -219,7 +221,7 @@ def _cdsvae_networks(path: Path) -> Networks:
 
 _SPRITES = {"side": 64, "num_frames": 8, "f_dim": 256, "z_dim": 32}
 _PEERS = {
-    "trainer.py": partial(
+    "DisentangledVAE": partial(
         Peer,
         "yatindandi/Disentangled-Sequential-Autoencoder",
         "Factorised",
@@ -227,7 +229,7 @@ _PEERS = {
         _dsae_step,
         _dsae_networks,
     ),
-    "train_cdsvae.py": partial(
+    "CDSVAE": partial(
         Peer,
         "JunwenBai/C-DSVAE",
         "Full",

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 import pyro_dsae
 
-Pair = tuple[pyro_dsae.DSAE, pyro_dsae.Factorised]
+Pair = tuple[nn.Module, nn.Module]
 Step = Callable[[], object]
 WARM_UP = 5
 
@@ -54,12 +54,19 @@ class Case:
         shape = (8 * self.batch, self.num_frames, 3, self.side, self.side)
         return torch.rand(shape, generator=generator).to(device)
 
-    def pair(self) -> Pair:
-        """Model and guide."""
+    def pair(
+        self, guide: str = "Factorised", networks: tuple[nn.Module, nn.Module] | None = None
+    ) -> Pair:
+        """Model and guide, with an encoder and a decoder of their own if given ``networks``."""
         torch.manual_seed(0)
         frame, names = (3, self.side, self.side), ("f_dim", "z_dim", "channels", "hidden")
         sizes = {name: getattr(self, name) for name in names}
-        return pyro_dsae.DSAE(frame, **sizes), pyro_dsae.Factorised(frame, **sizes)
+        encoder, decoder = networks or (None, None)
+        likelihood = "normal" if networks else "bernoulli"
+        return (
+            pyro_dsae.DSAE(frame, decoder=decoder, likelihood=likelihood, **sizes),
+            getattr(pyro_dsae, guide)(frame, encoder=encoder, **sizes),
+        )
 
 
 CASES = {
@@ -126,15 +133,15 @@ def svi(pair: Pair, data: Tensor, batch: int) -> Step:
     return step
 
 
-def run_fit(case: Case, data: Tensor, steps: int, callback: Callable | None = None) -> None:
-    """So many steps of ``fit`` on a pair of its own."""
-    model, guide = case.pair()
+def run_fit(
+    pair: Pair, data: Tensor, batch: int, steps: int, callback: Callable | None = None
+) -> None:
+    """So many steps of ``fit``."""
     pyro_dsae.fit(
-        model,
-        guide,
+        *pair,
         data,
         steps=steps,
-        batch_size=case.batch,
+        batch_size=batch,
         device=data.device.type if data.device.type == "cpu" else None,
         progress=False,
         callback=callback,
@@ -151,7 +158,7 @@ def others(case: Case, data: Tensor, steps: int) -> dict[str, Step]:
 
 
 def take_turns_with_fit(
-    case: Case, steps: Mapping[str, Step], data: Tensor, rounds: int
+    pair: Pair, data: Tensor, batch: int, steps: Mapping[str, Step], rounds: int
 ) -> dict[str, list[float]]:
     """Seconds of each step: the others take their turns between two steps of ``fit``."""
     taken: dict[str, list[float]] = {name: [] for name in ("fit", *steps)}
@@ -165,7 +172,7 @@ def take_turns_with_fit(
             taken[name].append(seconds(step))
         started = time.perf_counter()
 
-    run_fit(case, data, rounds + WARM_UP, turn)
+    run_fit(pair, data, batch, rounds + WARM_UP, turn)
     return {name: values[WARM_UP:] for name, values in taken.items()}
 
 
@@ -179,7 +186,7 @@ def peak_memory(case: Case, name: str, device: torch.device) -> int:
 
     before, data = held(), case.data(device)
     if name == "fit":
-        run_fit(case, data, 5)
+        run_fit(case.pair(), data, case.batch, 5)
     else:
         step = others(case, data, 5)[name]
         for _ in range(5):
@@ -190,7 +197,8 @@ def peak_memory(case: Case, name: str, device: torch.device) -> int:
 def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     """Seconds and bytes of each way, and the ratios to the hand-written loop."""
     data = case.data(device)
-    taken = take_turns_with_fit(case, others(case, data, rounds), data, rounds)
+    steps = others(case, data, rounds)
+    taken = take_turns_with_fit(case.pair(), data, case.batch, steps, rounds)
     fresh = multiprocessing.get_context("spawn")
     bytes_of = {}
     for name in taken:
@@ -205,17 +213,20 @@ def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
 
 
 def against(path: Path, batch: int | None, rounds: int, device: torch.device) -> dict[str, Any]:
-    """``fit`` at the sizes of another implementation, whose step takes its turns with ours."""
+    """``fit`` beside another implementation: on our networks of its sizes, and on its own layers."""
     peer = peers.load(path)
     case = Case(**{**peer.sizes, **({"batch": batch} if batch else {})})
     data = case.data(device)
-    step = peer.make_step(data[: case.batch], device)
-    taken = take_turns_with_fit(case, {peer.name: step}, data, rounds)
-    return {
-        "ratio": ratio(taken[peer.name], taken["fit"]),
-        "seconds": {name: statistics.median(values) for name, values in taken.items()},
-        "sizes": asdict(case),
-    }
+    result: dict[str, Any] = {"sizes": asdict(case), "guide": peer.guide}
+    for layers, networks in (("our layers", None), ("its layers", peer.networks())):
+        step = {"peer": peer.make_step(data[: case.batch], device)}
+        pair = case.pair(peer.guide, networks)
+        taken = take_turns_with_fit(pair, data, case.batch, step, rounds)
+        result[layers] = {
+            "ratio": ratio(taken["peer"], taken["fit"]),
+            "seconds": {name: statistics.median(values) for name, values in taken.items()},
+        }
+    return {peer.name: result}
 
 
 def main() -> None:
@@ -241,12 +252,12 @@ def main() -> None:
             used = result["peak_bytes"][way] / 1e6
             print(f"{name:14}{way:14}{1e3 * taken:14.1f}{faster:>26}{used:8.0f}")
     for path in args.peer:
-        result = against(path, args.peer_batch, args.peer_rounds, device)
-        name = next(way for way in result["seconds"] if way != "fit")
-        results["peers"][name] = result
-        for way, taken in result["seconds"].items():
-            faster = f"{result['ratio']:.2f} {name}" if way == "fit" else ""
-            print(f"{'sizes of ' + name:14}{way:14}{1e3 * taken:14.1f}{faster:>26}")
+        results["peers"] |= against(path, args.peer_batch, args.peer_rounds, device)
+    for name, result in results["peers"].items():
+        for layers in ("our layers", "its layers"):
+            taken, times = result[layers]["seconds"], result[layers]["ratio"]
+            print(f"{name}: {1e3 * taken['peer']:.0f} ms")
+            print(f"  fit, {layers}: {1e3 * taken['fit']:.0f} ms, {times:.2f} times as fast")
     results["run"] = record(rounds=args.rounds, seed=0)
     write(results, args.out)
 

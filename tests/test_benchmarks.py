@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import re
 import sys
@@ -25,8 +26,11 @@ def peers(monkeypatch) -> ModuleType:
     return importlib.import_module("peers")
 
 
-def test_a_folder_of_neither_peer(peers, tmp_path):
-    message = f"a checkout with trainer.py or train_cdsvae.py in it, got {tmp_path}"
+@pytest.mark.parametrize("files", [(), ("trainer.py", "model.py")])
+def test_a_folder_of_neither_peer(peers, tmp_path, files):
+    for name in files:
+        (tmp_path / name).write_text("class VAE(Module): ...")
+    message = f"must hold a model.py with a class DisentangledVAE or CDSVAE, got {tmp_path}"
     with pytest.raises(ValueError, match=re.escape(message)):
         peers.load(tmp_path)
 
@@ -34,7 +38,7 @@ def test_a_folder_of_neither_peer(peers, tmp_path):
 def test_a_function_is_taken_from_a_script_that_is_not_run(peers, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import absent\n\ndef root(x):\n    return math.sqrt(x)\n\nabsent.train()\n")
-    assert peers._function(script, "root", math=importlib.import_module("math"))(9) == 3
+    assert peers._function(script, "root", math=math)(9) == 3
     with pytest.raises(ValueError, match="with a function train in .*script.py, got none"):
         peers._function(script, "train")
 
