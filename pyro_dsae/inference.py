@@ -291,15 +291,15 @@ def _evaluate_in_all(
 def _make_accelerator(device: str | None, precision: str) -> Accelerator:
     if precision not in ("auto", "no", "bf16"):
         raise ValueError(f"precision must be 'auto', 'no' or 'bf16', got {precision!r}")
-    cpu = device == "cpu" or not torch.cuda.is_available()
+    # Accelerate joins processes on a CPU only where it is told that there is nothing else.
+    cpu = device == "cpu" or not torch.accelerator.is_available()
     if precision == "auto":
-        precision = "bf16" if not cpu and torch.cuda.is_bf16_supported() else "no"
+        bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        precision = "bf16" if bf16 else "no"
     if not torch.distributed.is_initialized():
         AcceleratorState._reset_state(
             reset_partial_state=True
         )  # a run may differ from the one before
-    # Told of no accelerator, it would look for one, and not for the other processes.
-    cpu = device == "cpu" or not torch.accelerator.is_available()
     return Accelerator(cpu=cpu, mixed_precision=precision)
 
 
