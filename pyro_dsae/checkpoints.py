@@ -12,8 +12,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from accelerate import Accelerator
-from torch import Tensor, nn
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from torch import nn
 
 
 @dataclass
@@ -57,8 +56,7 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        with self.accelerator.register_save_state_pre_hook(_without_prefix):
-            self.accelerator.save_state(str(partial))
+        self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (partial / "history.json").write_text(json.dumps(asdict(history)))
@@ -79,23 +77,13 @@ class Checkpoints:
         if path is None:
             return None
         try:
-            with self.accelerator.register_load_state_pre_hook(self._unwrap):
-                self.accelerator.load_state(str(path))
+            self.accelerator.load_state(str(path))
         except RuntimeError as error:
             raise ValueError(
                 f"{path} is a checkpoint of another architecture than this model and guide: "
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
         return History(**json.loads((path / "history.json").read_text()))
-
-    def _unwrap(self, models: list[nn.Module], folder: str) -> None:
-        models[:] = [self.accelerator.unwrap_model(model) for model in models]
-
-
-def _without_prefix(models: list[nn.Module], weights: list[dict[str, Tensor]], folder: str) -> None:
-    """Names of weights as in one process: DistributedDataParallel puts ``module.`` before them."""
-    for state in weights:
-        consume_prefix_in_state_dict_if_present(state, "module.")
 
 
 class InterruptGuard:
