@@ -206,7 +206,9 @@ def main() -> None:
         "--budget", type=budget, default=(700, None), help="of each run: steps, or seconds (90s)"
     )
     options.add_argument(
-        "--freeze-model", action="store_true", help="fit the other guides to the first one's model"
+        "--freeze-model",
+        action="store_true",
+        help="train the model with the first guide (the row 'joint'), then fit each guide to it as it is",
     )
     options.add_argument("--samples", type=int, default=1000, help="K, draws of a sequence")
     options.add_argument("--sequences", type=int, default=18, help="to estimate the evidence of")
@@ -238,21 +240,22 @@ def main() -> None:
     first: dict[str, Pair] = {}
     for seed in range(args.seed, args.seed + args.seeds):
         joint: nn.Module | None = None
-        for name in args.guides:
+        for name in ["joint", *args.guides] if args.freeze_model else args.guides:
             part = run.part(f"{name}_{seed}")
             part.options.seed, (steps, seconds) = seed, args.budget
             done = part.out / "figures.json"
             if args.resume and done.is_file():
                 runs.append(json.loads(done.read_text()))
                 kept = pyro_dsae.load(part.out / "model")
-                joint = joint or kept[0]
+                joint = kept[0] if name == "joint" else joint
                 if seed == args.seed:
                     first[name] = kept
                 continue
 
             def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
-                model, guide = make_pair(preset, args.model, name)
-                if args.freeze_model and joint is not None:
+                guide_name = args.guides[0] if name == "joint" else name
+                model, guide = make_pair(preset, args.model, guide_name)
+                if joint is not None:
                     model.load_state_dict(joint.state_dict())
                     model.requires_grad_(False)
                 return model, guide
@@ -264,7 +267,7 @@ def main() -> None:
             part.options.steps = args.steps or steps
             run.say(f"{name}, seed {seed}")
             trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
-            joint = joint or trained[0]
+            joint = trained[0] if name == "joint" else joint
             if not run.is_first:
                 continue
             figures = judge(part, trained, test, judges, args)

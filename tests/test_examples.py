@@ -179,7 +179,8 @@ def test_the_compare_guides_example(tmp_path):
     figures = json.loads((out / "metrics.json").read_text())
     keys = ["elbo", "iw_bound", "k_hat_below_0_7", "kl_f", "kl_z"]
     keys += ["swap_static", "swap_action", "seconds_per_step"]
-    for guide in ("factorised", "full"):
+    names = ("joint", "factorised", "full")
+    for guide in names:
         found = figures["guides"][guide]
         assert set(keys) <= set(found)
         assert found["elbo"]["mean"] < found["iw_bound"]["mean"]
@@ -193,12 +194,11 @@ def test_the_compare_guides_example(tmp_path):
         assert set(points) == {"1", "4"} and points["1"]["bits_per_frame"] > 0
     assert (out / "rates.png").stat().st_size > 1000
     rows = (out / "runs.csv").read_text().splitlines()
-    assert len(rows) == 5 and rows[0].startswith("guide,seed,")
-    models = [
-        load_file(out / f"{guide}_0" / "model" / "model" / "model.safetensors")
-        for guide in ("factorised", "full")
-    ]
-    assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
+    assert len(rows) == 7 and rows[0].startswith("guide,seed,")
+    joint, *frozen = (
+        load_file(out / f"{guide}_0" / "model" / "model" / "model.safetensors") for guide in names
+    )
+    assert all(torch.equal(joint[name], model[name]) for model in frozen for name in joint)
 
     # What is finished is taken, and trained no more.
     (out / "full_1" / "figures.json").unlink()
