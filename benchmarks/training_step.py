@@ -69,10 +69,12 @@ class Case:
         )
 
 
+DEFAULTS = {"f_dim": 256, "z_dim": 32, "channels": 32, "hidden": 256}  # the package's
 CASES = {
-    "conv64": Case(64, batch=8, num_frames=8, f_dim=64, z_dim=16, channels=32, hidden=256),
+    "conv64": Case(64, batch=8, num_frames=8, **DEFAULTS),
     "quick": Case(32, batch=32, num_frames=8, f_dim=32, z_dim=6, channels=16, hidden=128),
-    "overhead": Case(16, batch=4, num_frames=20, f_dim=16, z_dim=4, channels=8, hidden=32),
+    "overhead": Case(16, batch=4, num_frames=20, **DEFAULTS),
+    "tiny": Case(16, batch=4, num_frames=20, f_dim=16, z_dim=4, channels=8, hidden=32),
 }
 
 

@@ -17,7 +17,22 @@ class Bernoulli(nn.Module):
     unit_interval = True
 
     def forward(self, output: Tensor) -> dist.Distribution:
-        return dist.Bernoulli(logits=output.float(), validate_args=False)
+        return Intensities(logits=output.float(), validate_args=False)
+
+
+class Intensities(dist.Bernoulli):
+    """A Bernoulli whose ``to_event`` sums first and negates what is left: one pass over the frames less."""
+
+    def to_event(self, reinterpreted_batch_ndims: int | None = None) -> dist.Independent:
+        ndims = reinterpreted_batch_ndims
+        return _Frames(self, len(self.batch_shape) if ndims is None else ndims)
+
+
+class _Frames(dist.Independent):
+    def log_prob(self, value: Tensor) -> Tensor:
+        logits, value = torch.broadcast_tensors(self.base_dist.logits, value)
+        loss = F.binary_cross_entropy_with_logits(logits, value, reduction="none")
+        return -loss.sum([*range(-len(self.event_shape), 0)]) if self.event_shape else -loss
 
 
 class ContinuousBernoulli(nn.Module):
