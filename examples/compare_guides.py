@@ -123,6 +123,7 @@ def compression(
     """Rate and distortion over weights of the KL terms: of sequences, and of one frame after the other.
 
     Frame by frame the same networks encode each frame as a sequence of its own, which pays for f every time.
+    A step sees as many frames either way.
     """
     frames = copy.copy(train)
     frames.transform = RandomFrames(1)
@@ -130,10 +131,14 @@ def compression(
     single = whole.flatten(0, 1).unsqueeze(1)
     found: dict[str, Any] = {}
     steps = args.steps or args.budget[0] or PRESETS[args.preset].steps
-    for kind, data, x in (("sequences", train, whole), ("frames", frames, single)):
+    batch_size = args.batch_size or preset.batch_size
+    for kind, data, x, batch in (
+        ("sequences", train, whole, batch_size),
+        ("frames", frames, single, batch_size * whole.shape[1]),
+    ):
         for weight in args.rates:
             part = run.part(f"rates/{kind}_{weight:g}")
-            part.options.steps = steps
+            part.options.steps, part.options.batch_size = steps, batch
             run.say(f"{kind}, KL weighted {weight:g}")
             model, guide = part.trained(
                 lambda: make_pair(preset, args.model, args.guides[0]),
