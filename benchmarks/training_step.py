@@ -2,6 +2,7 @@
 
     python benchmarks/training_step.py --out benchmarks/results/training_step.json
     python benchmarks/training_step.py --peer DIR      # a checkout of another implementation, see peers.py
+    python benchmarks/training_step.py --cases wide    # for an accelerator: 256 filters, batch 128
 
 All take turns in one process, on the same data and on networks of their own of the same sizes. A ratio is the
 median over the turns of the other's time over ours: above 1, ours is the faster.
@@ -28,6 +29,7 @@ from common import ratio, record, seconds, synchronise, write
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import pyro_dsae
 
@@ -45,7 +47,7 @@ class Case:
     num_frames: int
     f_dim: int
     z_dim: int
-    channels: int
+    channels: int | tuple[int, ...]
     hidden: int
 
     def data(self, device: torch.device) -> Tensor:
@@ -74,6 +76,7 @@ CASES = {
     "conv64": Case(64, batch=8, num_frames=8, **DEFAULTS),
     "quick": Case(32, batch=32, num_frames=8, f_dim=32, z_dim=6, channels=16, hidden=128),
     "overhead": Case(16, batch=4, num_frames=20, **DEFAULTS),
+    "wide": Case(64, batch=128, num_frames=8, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
     "tiny": Case(16, batch=4, num_frames=20, f_dim=16, z_dim=4, channels=8, hidden=32),
 }
 
@@ -196,6 +199,21 @@ def peak_memory(case: Case, name: str, device: torch.device) -> int:
     return held() - before
 
 
+def matrix_rate(device: torch.device) -> float:
+    """Floating-point operations a second of a large matrix product, in the precision of ``fit``."""
+    side, dtype = (8192, torch.bfloat16) if device.type == "cuda" else (2048, torch.float32)
+    a = torch.randn(side, side, device=device, dtype=dtype)
+    return 2 * side**3 / min(seconds(lambda: a @ a) for _ in range(6))
+
+
+def operations(case: Case, data: Tensor) -> int:
+    """Floating-point operations of one step, counted by torch: products of matrices and convolutions."""
+    step = others(case, data, 1)["hand-written"]
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
 def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     """Seconds and bytes of each way, and the ratios to the hand-written loop."""
     data = case.data(device)
@@ -206,7 +224,10 @@ def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     for name in taken:
         with ProcessPoolExecutor(1, fresh) as pool:
             bytes_of[name] = pool.submit(peak_memory, case, name, device).result()
+    count, fit_seconds = operations(case, data), statistics.median(taken["fit"])
     return {
+        "operations": count,
+        "share_of_matrix_rate": count / fit_seconds / matrix_rate(device),
         "ratios": {name: ratio(taken["hand-written"], taken[name]) for name in ("fit", "svi")},
         "seconds": {name: statistics.median(values) for name, values in taken.items()},
         "peak_bytes": bytes_of,
@@ -234,7 +255,9 @@ def against(path: Path, batch: int | None, rounds: int, device: torch.device) ->
 def main() -> None:
     """Measure, print, write."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
+    options.add_argument(
+        "--cases", nargs="+", choices=CASES, default=["conv64", "quick", "overhead", "tiny"]
+    )
     options.add_argument("--rounds", type=int, default=60)
     options.add_argument("--peer", type=Path, action="append", default=[], metavar="DIR")
     options.add_argument("--peer-batch", type=int, help="sequences a step (default: the peer's)")
@@ -253,6 +276,9 @@ def main() -> None:
             faster = f"{result['ratios'][way]:.2f} hand-written" if way in result["ratios"] else ""
             used = result["peak_bytes"][way] / 1e6
             print(f"{name:14}{way:14}{1e3 * taken:14.1f}{faster:>26}{used:8.0f}")
+        print(
+            f"{name:14}{100 * result['share_of_matrix_rate']:.0f}% of the rate of a matrix product"
+        )
     for path in args.peer:
         results["peers"] |= against(path, args.peer_batch, args.peer_rounds, device)
     for name, result in results["peers"].items():

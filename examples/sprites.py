@@ -96,6 +96,9 @@ def main() -> None:
     options.add_argument(
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
+    options.add_argument(
+        "--filters", type=int, help="of every convolution, such as 256 (default: the preset's)"
+    )
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
     options.add_argument(
         "--judged", type=int, metavar="N", help="sequences to judge (default: all)"
@@ -105,7 +108,8 @@ def main() -> None:
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
     run, preset = Run(args), PRESETS[args.preset]
-    preset = replace(preset, size=args.size or preset.size)
+    channels = (args.filters,) * 4 if args.filters else preset.channels
+    preset = replace(preset, size=args.size or preset.size, channels=channels)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
