@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import platform
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,22 @@ def take_turns(
 def ratio(slower: list[float], faster: list[float]) -> float:
     """The median, over the turns, of how many times as long the first takes."""
     return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
+
+
+def peak_bytes(device: torch.device | str) -> int:
+    """The most memory that this process has held so far; on a GPU, that torch has given out."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a process of its own returns, forked off one that has imported all and run nothing."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "pyro_dsae"])
+    with ProcessPoolExecutor(1, context) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def record(**settings: Any) -> dict[str, Any]:

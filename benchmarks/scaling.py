@@ -15,20 +15,16 @@ and how long a draw from the prior takes against its ``log_prob``.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyro
 import torch
-from common import ratio, record, seconds, take_turns, write
+from common import apart, peak_bytes, ratio, record, seconds, take_turns, write
 from pyro.infer import Trace_ELBO
 from torch import Tensor
 
@@ -50,14 +46,6 @@ LONG = {"frames": 512, "side": 64, "batch": 4, **DEFAULTS}
 def size_of(axis: str, point: dict[str, Any]) -> int:
     """Where a point lies on its axis."""
     return point["frames"] * (point["frames"] - 1) if axis == "pairs" else point[axis]
-
-
-def peak_bytes(device: str) -> int:
-    """The most memory that this process has held so far."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def train(
@@ -131,13 +119,9 @@ def main() -> None:
     options.add_argument("--out", type=Path)
     args = options.parse_args()
     torch.set_num_threads(args.threads)
-    # Forked off a process that has imported all and run nothing.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "pyro_dsae"])
 
     def run(function: Callable[..., dict[str, float]], **point: Any) -> dict[str, float]:
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(measure, function, args.threads, args.device, point).result()
+        return apart(measure, function, args.threads, args.device, point)
 
     start = time.perf_counter()
     results: dict[str, Any] = {"time_exponent": {}, "memory_exponent": {}, "points": {}}

@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from typing import Any
 import peers
 import pyro
 import torch
-from common import ratio, record, seconds, synchronise, write
+from common import apart, peak_bytes, ratio, record, seconds, synchronise, write
 from pyro.infer import SVI, Trace_ELBO
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -183,20 +180,14 @@ def take_turns_with_fit(
 
 def peak_memory(case: Case, name: str, device: torch.device) -> int:
     """Bytes that five steps of one way need above what the process held before."""
-
-    def held() -> int:
-        if device.type == "cuda":
-            return torch.cuda.max_memory_allocated()
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-    before, data = held(), case.data(device)
+    before, data = peak_bytes(device), case.data(device)
     if name == "fit":
         run_fit(case.pair(), data, case.batch, 5)
     else:
         step = others(case, data, 5)[name]
         for _ in range(5):
             step()
-    return held() - before
+    return peak_bytes(device) - before
 
 
 def matrix_rate(device: torch.device) -> float:
@@ -219,11 +210,7 @@ def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
     data = case.data(device)
     steps = others(case, data, rounds)
     taken = take_turns_with_fit(case.pair(), data, case.batch, steps, rounds)
-    fresh = multiprocessing.get_context("spawn")
-    bytes_of = {}
-    for name in taken:
-        with ProcessPoolExecutor(1, fresh) as pool:
-            bytes_of[name] = pool.submit(peak_memory, case, name, device).result()
+    bytes_of = {name: apart(peak_memory, case, name, device) for name in taken}
     count, fit_seconds = operations(case, data), statistics.median(taken["fit"])
     return {
         "operations": count,
