@@ -205,11 +205,14 @@ def operations(case: Case, data: Tensor) -> int:
     return counter.get_total_flops()
 
 
-def measure(case: Case, rounds: int, device: torch.device) -> dict[str, Any]:
+def measure(case: Case, rounds: int, device: torch.device, compiled: bool) -> dict[str, Any]:
     """Seconds and bytes of each way, and the ratios to the hand-written loop."""
-    data = case.data(device)
+    data, pair = case.data(device), case.pair()
+    if compiled:
+        for network in (pair[0].decoder, pair[1].encoder):
+            network.compile()
     steps = others(case, data, rounds)
-    taken = take_turns_with_fit(case.pair(), data, case.batch, steps, rounds)
+    taken = take_turns_with_fit(pair, data, case.batch, steps, rounds)
     bytes_of = {name: apart(peak_memory, case, name, device) for name in taken}
     count, fit_seconds = operations(case, data), statistics.median(taken["fit"])
     return {
@@ -246,6 +249,7 @@ def main() -> None:
         "--cases", nargs="+", choices=CASES, default=["conv64", "quick", "overhead", "tiny"]
     )
     options.add_argument("--rounds", type=int, default=60)
+    options.add_argument("--compile", action="store_true", help="the networks of fit, by torch")
     options.add_argument("--peer", type=Path, action="append", default=[], metavar="DIR")
     options.add_argument("--peer-batch", type=int, help="sequences a step (default: the peer's)")
     options.add_argument("--peer-rounds", type=int, default=10)
@@ -257,7 +261,7 @@ def main() -> None:
     print(f"{'':28}{'milliseconds':>14}{'times as fast as':>26}{'MB':>8}")
     results: dict[str, Any] = {"ratios": {}, "cases": {}, "peers": {}}
     for name in args.cases:
-        result = measure(CASES[name], args.rounds, device)
+        result = measure(CASES[name], args.rounds, device, args.compile)
         results["cases"][name], results["ratios"][name] = result, result["ratios"]
         for way, taken in result["seconds"].items():
             faster = f"{result['ratios'][way]:.2f} hand-written" if way in result["ratios"] else ""
