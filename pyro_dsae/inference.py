@@ -174,7 +174,6 @@ def fit(
         raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
     history = (checkpoints.load() if resume else None) or History()
 
-    started = history.step
     unread: list[Tensor] = []  # losses still on the device
     clock = time.perf_counter()
     quiet = None if progress is None else not progress  # None: quiet unless a terminal
@@ -193,8 +192,8 @@ def fit(
             step = history.step
             given = _chosen(known, labels, accelerator.device)
             weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
-            # Pyro checks shapes and supports in the first step; later the loss alone is watched.
-            first = step == started
+            # Pyro checks shapes and supports in the first step of all; later the loss alone is watched.
+            first = step == 0
             if first:
                 bad = None if x.isfinite().all() else f"no step taken: {batches.describe(step)}"
                 _raise_in_all(bad)
@@ -221,16 +220,7 @@ def fit(
             last = step == total or stop
             save = last or step % checkpoint_every == 0
             if save or step % log_every == 0:
-                own = torch.stack(unread)
-                losses = accelerator.reduce(own, "mean").tolist()
-                for i, value in enumerate(losses):
-                    if not math.isfinite(value):
-                        at = step - len(losses) + i
-                        bad = (
-                            f"the loss is {float(own[i])} at step {at}, {batches.describe(at)}; "
-                            f"the last good checkpoint is {checkpoints.latest()}"
-                        )
-                        _raise_in_all(None if own[i].isfinite() else bad)
+                losses = _read(unread, step, batches, checkpoints, accelerator)
                 now = time.perf_counter()
                 rate = len(losses) * len(x) * accelerator.num_processes / (now - clock)
                 bar.set_postfix_str(f"loss {losses[-1]:.1f}, {rate:.0f} sequences/s")
@@ -253,6 +243,27 @@ _DECAY: dict[str, Callable[[float], float]] = {
     "warmup_cosine": lambda done: min(1.0, done / 0.02) * 0.5 * (1 + math.cos(math.pi * done)),
     "constant": lambda done: 1.0,
 }
+
+
+def _read(
+    unread: Sequence[Tensor],
+    step: int,
+    batches: Batches,
+    checkpoints: Checkpoints,
+    accelerator: Accelerator,
+) -> list[float]:
+    """The losses of the steps before ``step``, means over the processes; an error if one is not finite."""
+    own = torch.stack([*unread])
+    losses = accelerator.reduce(own, "mean").tolist()
+    for i, value in enumerate(losses, step - len(losses)):
+        if not math.isfinite(value):
+            loss = float(unread[i - step])
+            bad = (
+                f"the loss is {loss} at step {i}, {batches.describe(i)}; "
+                f"the last good checkpoint is {checkpoints.latest()}"
+            )
+            _raise_in_all(None if math.isfinite(loss) else bad)
+    return losses
 
 
 def _any(flag: bool, accelerator: Accelerator) -> bool:

@@ -67,7 +67,7 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
         uint8 crosses to the device as it is and becomes floats there. No transform is called.
         """
         x = self._read(index)
-        if device is not None and device != x.device:
+        if device is not None and device.type != x.device.type:
             x = (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
         return _as_float(x), {name: values[index] for name, values in self.labels.items()}
 
