@@ -43,12 +43,14 @@ class Program(PyroModule, PyTorchModelHubMixin):
     """The sites of what moves."""
 
     def __getattr__(self, name: str) -> Any:
-        network = self.__dict__.get("_modules", {}).get(name)
-        if not isinstance(network, nn.Module) or isinstance(network, PyroModule):
+        part = self.__dict__.get("_modules", {}).get(name)
+        if part is None:
+            part = self.__dict__.get("_parameters", {}).get(name)
+        if part is None or isinstance(part, PyroModule):
             return super().__getattr__(name)
         if not _announces:
-            return network
-        for weight in network.parameters():
+            return part
+        for weight in part.parameters() if isinstance(part, nn.Module) else (part,):
             if not hasattr(weight, "unconstrained"):
-                weight.unconstrained = weakref.ref(weight)  # type: ignore[attr-defined]
+                weight.unconstrained = weakref.ref(weight)  # type: ignore[union-attr]
         return super().__getattr__(name)

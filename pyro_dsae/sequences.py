@@ -29,6 +29,8 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
     argument, or the file that is not whole.
     """
 
+    split: str | None = None
+
     def __init__(
         self,
         frames: Tensor | np.ndarray | str | os.PathLike[str],
@@ -38,8 +40,8 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
     ) -> None:
         if isinstance(frames, (str, os.PathLike)):
             frames = _mapped(Path(frames))
-        whole = frames.dtype not in (torch.uint8, np.uint8) and not _is_float(frames)
-        if frames.ndim < 3 or whole:
+        known = frames.dtype in (torch.uint8, np.uint8) or _is_float(frames)
+        if frames.ndim < 3 or not known:
             raise ValueError(
                 f"frames must be (sequences, time, *frame) of uint8 or floats, got "
                 f"{tuple(frames.shape)} of {frames.dtype}"
@@ -87,7 +89,8 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
         return (x if self.transform is None else self.transform(x)), labels
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(frames={tuple(self.frames.shape)})"
+        split = "" if self.split is None else f"split={self.split!r}, "
+        return f"{type(self).__name__}({split}frames={tuple(self.frames.shape)})"
 
 
 def _is_float(frames: Tensor | np.ndarray) -> bool:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pyro
+import pytest
+import torch
+from pyro import distributions as dist
 from pyro import poutine
+from pyro.infer import SVI, Trace_ELBO
+from torch import nn
 
 import pyro_dsae
-from pyro_dsae.program import unannounced
+from pyro_dsae.program import Program, unannounced
 
 
 def announced(program, x) -> set[str]:
@@ -17,6 +23,22 @@ def test_every_weight_is_announced_by_default(make_pair, x):
         weights = {id(p) for p in program.parameters()}
         sites = poutine.trace(program, param_only=True).get_trace(x).nodes.values()
         assert {id(site["value"].unconstrained()) for site in sites if "value" in site} == weights
+
+
+def test_svi_trains_a_weight_that_no_network_holds():
+    class Scaled(Program):
+        def __init__(self):
+            super().__init__()
+            self.loc = nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, x):
+            with pyro.plate("sequences", len(x)):
+                pyro.sample("x", dist.Normal(self.loc, 1.0), obs=x)
+
+    program = Scaled()
+    svi = SVI(program, lambda x: None, pyro.optim.Adam({"lr": 0.1}), Trace_ELBO())
+    svi.step(torch.zeros(4))
+    assert float(program.loc.detach()) == pytest.approx(2.9, abs=1e-4)
 
 
 def test_none_within_unannounced(make_pair, x):

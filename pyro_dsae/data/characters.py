@@ -76,6 +76,3 @@ class Characters(Sequences):
         }
         super().__init__(frames, labels, transform=transform)
         self.split = split
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(split={self.split!r}, frames={tuple(self.frames.shape)})"

@@ -204,8 +204,8 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         return len(self.index)
 
     def __getitem__(self, i: int) -> tuple[Any, dict[str, int]]:
-        x = self.sequences(torch.tensor([i]))[0]
-        labels = {f"digit_{k}": int(digit) for k, digit in enumerate(self.digits[i])}
+        (x,), batch = self.batch(torch.tensor([i]))
+        labels = {name: int(digit) for name, digit in batch.items()}
         return (x if self.transform is None else self.transform(x)), labels
 
 

@@ -58,9 +58,6 @@ class _Sheets(Sequences):
         order = torch.rand(*rows.shape[:-1], self.frames.shape[1], device=self.frames.device)
         return self.frames[rows, order.argsort(-1)[..., : self.num_frames]]
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(split={self.split!r}, frames={tuple(self.frames.shape)})"
-
 
 class ProceduralSheets(_Sheets):
     """The 72 poses of each procedural character, drawn by code.
