@@ -26,11 +26,11 @@ from typing import Any
 import torch
 from accelerate.utils import broadcast_object_list
 from common import CACHE, GUIDES, Pair, Preset, Run, parser
-from sprites import PRESETS
+from sprites import PRESETS, make_pair
 from torch import Tensor, nn
 
 import pyro_dsae
-from pyro_dsae import metrics, plotting, views
+from pyro_dsae import metrics, plotting
 from pyro_dsae.data import ProceduralSprites, RandomFrames, Sprites
 
 MODELS = {"dsae": pyro_dsae.DSAE, "unordered": pyro_dsae.Unordered}
@@ -45,18 +45,6 @@ SHOWN = {
     "swap_action": "swap: action",
     "seconds_per_step": "s a step",
 }
-
-
-def make_pair(preset: Preset, model: str, guide: str) -> Pair:
-    """Model and guide with the networks and views of the sprites example."""
-    frame, sizes = (3, preset.size, preset.size), preset.networks
-    return MODELS[model](frame, modulated=True, **sizes), GUIDES[guide](
-        frame,
-        content_encoder=True,
-        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
-        dynamics_view=views.Recolour(),
-        **sizes,
-    )
 
 
 def budget(text: str) -> tuple[int | None, float | None]:
@@ -130,7 +118,7 @@ def compression(
     whole = test.frames[:: max(1, len(test) // args.judged)].float() / 255
     single = whole.flatten(0, 1).unsqueeze(1)
     found: dict[str, Any] = {}
-    steps = args.steps or args.budget[0] or PRESETS[args.preset].steps
+    steps = args.steps or args.budget[0] or preset.steps
     batch_size = args.batch_size or preset.batch_size
     for kind, data, x, batch in (
         ("sequences", train, whole, batch_size),
@@ -141,7 +129,7 @@ def compression(
             part.options.steps, part.options.batch_size = steps, batch
             run.say(f"{kind}, KL weighted {weight:g}")
             model, guide = part.trained(
-                lambda: make_pair(preset, args.model, args.guides[0]),
+                lambda: make_pair(preset, args.guides[0], model=MODELS[args.model]),
                 data,
                 preset,
                 kl_weights=lambda _, weight=weight: {"f": weight, "z": weight},
@@ -259,7 +247,7 @@ def main() -> None:
 
             def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
                 guide_name = args.guides[0] if name == "joint" else name
-                model, guide = make_pair(preset, args.model, guide_name)
+                model, guide = make_pair(preset, guide_name, model=MODELS[args.model])
                 if joint is not None:
                     model.load_state_dict(joint.state_dict())
                     model.requires_grad_(False)

@@ -39,13 +39,18 @@ PRESETS = {
 }
 
 
-def make_pair(preset: Preset, guide: str, plain: bool) -> Pair:
+def make_pair(
+    preset: Preset,
+    guide: str,
+    *,
+    plain: bool = False,
+    model: type[nn.Module] = pyro_dsae.DSAE,
+) -> Pair:
     """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
     frame, sizes = (3, preset.size, preset.size), preset.networks
     if plain:
-        return pyro_dsae.DSAE(frame, **sizes), GUIDES[guide](frame, **sizes)
-    model = pyro_dsae.DSAE(frame, modulated=True, **sizes)
-    return model, GUIDES[guide](
+        return model(frame, **sizes), GUIDES[guide](frame, **sizes)
+    return model(frame, modulated=True, **sizes), GUIDES[guide](
         frame,
         content_encoder=True,
         content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
@@ -123,7 +128,7 @@ def main() -> None:
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
 
     model, guide = run.trained(
-        lambda: make_pair(preset, args.guide, args.plain),
+        lambda: make_pair(preset, args.guide, plain=args.plain),
         train,
         preset,
         kl_weights=lambda steps: {} if args.plain else weights(steps),

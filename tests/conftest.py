@@ -48,6 +48,20 @@ def make_pair() -> Callable[..., Pair]:
     return make
 
 
+def kept_bytes(forward: Callable[[], object]) -> list[int]:
+    """Sizes of the storages that a forward pass keeps for its backward pass."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        forward()
+    return [*storages.values()]
+
+
 @pytest.fixture
 def x() -> Tensor:
     """12 sequences of 4 colour frames of 16 x 16."""
