@@ -3,16 +3,18 @@
 import pyro
 
 from ._compat import check_torchvision
-from .checkpoints import History, load, save
+from ._moved import keep_old_paths
 from .control import forecast, generate, infer, reconstruct, swap
-from .distributions import AutoregressiveNormal, ExchangeableNormal
 from .guides import Factorised, FHVAEGuide, Full, LSTMGuide, Pairwise
-from .handlers import KLWeights, piecewise_linear
-from .inference import elbo_terms, evaluate_elbo, fit
 from .inference_data import to_arviz
 from .models import DSAE, FHVAE, LSTMc, LSTMf, Unordered
+from .objectives import KLWeights, piecewise_linear
+from .priors import AutoregressiveNormal, ExchangeableNormal
+from .saving import load, save
+from .training import History, elbo_terms, evaluate_elbo, fit
 
 check_torchvision()
+keep_old_paths(__name__)
 
 # Weights live in the modules, never in Pyro's global parameter store.
 pyro.settings.set(module_local_params=True)

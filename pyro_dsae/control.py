@@ -86,7 +86,7 @@ def forecast(
     """Futures of ``x``: ``(num_futures, N, num_frames, *frame)``, the frames after those seen.
 
     f and z_1:t are drawn from the guide, anew for each future; the prior of z goes on from there by
-    :meth:`~pyro_dsae.distributions.AutoregressiveNormal.prefix_condition`. Where z is one vector a
+    :meth:`~pyro_dsae.priors.AutoregressiveNormal.prefix_condition`. Where z is one vector a
     sequence, the model just runs on.
     """
     if num_frames < 1 or num_futures < 1:

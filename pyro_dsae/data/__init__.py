@@ -1,10 +1,10 @@
 """Data sets: characters in motion, moving digits, a bouncing ball, speech, your own folders of frames."""
 
-from ..sequences import Sequences
 from .bouncing_ball import BouncingBall
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
+from .sequences import Sequences
 from .sheets import ProceduralSheets, Sheets
 from .spectrum import LogSpectrum
 from .speech import SpeechSegments

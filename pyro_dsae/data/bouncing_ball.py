@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..sequences import Sequences
+from .sequences import Sequences
 
 GRID = 32  # pixels; radius, speed and polygon are given for frames of this side
 

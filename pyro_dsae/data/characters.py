@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..sequences import Sequences
+from .sequences import Sequences
 
 ATTRIBUTES = ("skin", "trousers", "tops", "hair")
 NUM_VALUES = 6

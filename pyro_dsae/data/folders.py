@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms.v2 import functional as transforms
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
@@ -48,11 +48,18 @@ def _image(path: Path) -> Image.Image:
     return image
 
 
+def _transforms() -> ModuleType:
+    """torchvision's, which take a second to import."""
+    from torchvision.transforms.v2 import functional
+
+    return functional
+
+
 def _decoded(path: Path, mode: str) -> Tensor:
     """uint8 ``(C, H, W)``."""
     with _image(path) as image:
         try:
-            return transforms.pil_to_tensor(image.convert(mode))
+            return _transforms().pil_to_tensor(image.convert(mode))
         except (OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{path} must be a whole image, got a damaged one: {error}") from error
 
@@ -158,6 +165,7 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         height, width = frames.shape[-2:]
         scale = self.size / min(height, width)
         sides = [max(self.size, round(side * scale)) for side in (height, width)]
+        transforms = _transforms()
         return transforms.center_crop(transforms.resize(frames, sides, antialias=True), [self.size])
 
     def _decode(self, i: int, order: list[int] | None = None) -> list[Tensor]:

@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from torchvision import datasets
 
-from ..sequences import Sequences
+from .sequences import Sequences
 
 DIGIT, FRAME = 28, 64  # pixels of a digit in a frame, as published
 SPEED = 0.1  # of the free range, a frame

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ..sequences import Sequences
 from .characters import ACTIONS, ATTRIBUTES, NUM_FRAMES, NUM_VALUES, split_characters
 from .procedural import ProceduralSprites
+from .sequences import Sequences
 from .sprites import CELL, COLUMNS, composed
 
 ROWS = (7,) * 4 + (8,) * 4 + (9,) * 4 + (6,) * 4 + (13,) * 4 + (6,)

@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ..control import infer
-from ..inference import elbo_terms
 from ..inference_data import _import_arviz, _site
+from ..training import elbo_terms
 from ._evaluation import device_of, evaluation
 
 _BATCH = 64  # sequences that go through the guide at once

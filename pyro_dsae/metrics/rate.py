@@ -17,7 +17,7 @@ import math
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..inference import evaluate_elbo
+from ..training import evaluate_elbo
 
 
 def rates(

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..distributions import AutoregressiveNormal
 from ..nn import LSTMTransition
+from ..priors import AutoregressiveNormal
 from .base import SequenceModel
 
 
@@ -19,7 +19,7 @@ class DSAE(SequenceModel):
 
     :param residual: let the prior's mean be a step from z_t-1, :class:`~pyro_dsae.nn.LSTMTransition`.
     :param options: those of :class:`~pyro_dsae.models.base.SequenceModel`; ``prior`` is the transition
-        p(z_t | z_<t), see :class:`~pyro_dsae.distributions.AutoregressiveNormal`.
+        p(z_t | z_<t), see :class:`~pyro_dsae.priors.AutoregressiveNormal`.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..distributions import ExchangeableNormal
 from ..nn import MLP, GaussianHead
+from ..priors import ExchangeableNormal
 from .base import SequenceModel
 
 

@@ -18,7 +18,6 @@ from torch.utils.data import Dataset
 
 import pyro_dsae
 from pyro_dsae import guides, models
-from pyro_dsae.inference import evaluate_elbo
 from pyro_dsae.metrics.evidence import (
     active_units,
     content_dynamics_information,
@@ -29,6 +28,7 @@ from pyro_dsae.metrics.evidence import (
     log_weights,
     mutual_information,
 )
+from pyro_dsae.training import evaluate_elbo
 
 NOISE = 0.5
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from pyro_dsae import guides, models
-from pyro_dsae.inference import evaluate_elbo
 from pyro_dsae.metrics.rate import rates
+from pyro_dsae.training import evaluate_elbo
 
 
 class Coins(nn.Module):

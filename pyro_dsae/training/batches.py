@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
-from .sequences import Sequences
+from ..data.sequences import Sequences
 
 Batch = tuple[Tensor, Mapping[str, Tensor]]
 

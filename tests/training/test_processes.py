@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data.distributed import DistributedSampler
 
 import pyro_dsae
-from pyro_dsae.inference import NonFiniteLossError
+from pyro_dsae.training import NonFiniteLossError
 
 BATCH, PROCESSES, STEPS = 4, 2, 20
 

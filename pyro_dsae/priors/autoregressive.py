@@ -1,4 +1,4 @@
-r"""Laws of a latent sequence, each as one Pyro distribution.
+r"""p(z_1:T) whose every step follows from all earlier ones, as one Pyro distribution.
 
 .. math:: p(z_{1:T}) = \prod_{t=1}^{T} \mathcal N\big(z_t \mid \mu_t(z_{<t}), \sigma_t^2(z_{<t})\big)
 """
@@ -137,71 +137,5 @@ class AutoregressiveNormal(TorchDistribution):
             self.z_dim,
             past=past,
             batch_shape=shape,
-            validate_args=self._validate_args,
-        )
-
-
-class ExchangeableNormal(TorchDistribution):
-    r"""p(z_1:T) = \prod_i N(z_i | loc, scale^2), one diagonal Normal for every frame of a sequence.
-
-    :param loc: ``(*batch_shape, z_dim)``, and so is ``scale``.
-    :param num_frames: T. The event shape is ``(num_frames, z_dim)``.
-    """
-
-    arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (torch's own convention)
-    support = constraints.independent(constraints.real, 2)
-    has_rsample = True
-
-    def __init__(
-        self, loc: Tensor, scale: Tensor, num_frames: int, *, validate_args: bool | None = None
-    ) -> None:
-        if num_frames < 1:
-            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
-        self.frame = Normal(loc, scale, validate_args=validate_args)
-        self.num_frames = num_frames
-        shape = self.frame.batch_shape
-        super().__init__(
-            shape[:-1], torch.Size((num_frames, shape[-1])), validate_args=validate_args
-        )
-
-    def expand(self, batch_shape: Shape, _instance: Any = None) -> ExchangeableNormal:
-        frame = self.frame.expand((*batch_shape, self.event_shape[-1]))
-        return ExchangeableNormal(
-            frame.loc, frame.scale, self.num_frames, validate_args=self._validate_args
-        )
-
-    @property
-    def _frames(self) -> Normal:
-        loc, scale = self.frame.loc.unsqueeze(-2), self.frame.scale.unsqueeze(-2)
-        return Normal(loc, scale, validate_args=False).expand(self.batch_shape + self.event_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self._frames.mean
-
-    @property
-    def variance(self) -> Tensor:
-        return self._frames.variance
-
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        return self._frames.rsample(torch.Size(sample_shape))
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        if self._validate_args:
-            self._validate_sample(value)
-        return self._frames.log_prob(value).sum((-2, -1))
-
-    def prefix_condition(self, z_past: Tensor) -> ExchangeableNormal:
-        """The law of the other frames, whatever ``z_past``: ``(*batch, t, z_dim)``, t < ``num_frames``."""
-        steps = z_past.shape[-2]
-        if not 0 < steps < self.num_frames:
-            raise ValueError(
-                f"z_past must have between 1 and {self.num_frames - 1} steps "
-                f"(the law has {self.num_frames}), got {steps}"
-            )
-        return ExchangeableNormal(
-            self.frame.loc,
-            self.frame.scale,
-            self.num_frames - steps,
             validate_args=self._validate_args,
         )

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, written atomically, and shared weights of a model with its guide."""
+"""Checkpoints of a run, written atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from accelerate import Accelerator
-from torch import nn
 
 
 @dataclass
@@ -112,32 +111,3 @@ class InterruptGuard:
     ) -> None:
         if self._previous is not None:
             signal.signal(signal.SIGINT, self._previous)
-
-
-def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
-    """Write both as safetensors with their configuration: ``folder/{model,guide}`` and an index."""
-    folder = Path(folder)
-    index = {}
-    for role, module in (("model", model), ("guide", guide)):
-        module.save_pretrained(folder / role)  # type: ignore[operator]
-        index[role] = type(module).__name__
-    (folder / "index.json").write_text(json.dumps(index, indent=2) + "\n")
-
-
-def load(folder: str | Path) -> tuple[nn.Module, nn.Module]:
-    """The model and the guide that :func:`save` wrote, on the CPU and in evaluation mode.
-
-    For networks of your own use ``from_pretrained(folder / "model", decoder=...)`` of the class itself.
-
-    :raises FileNotFoundError: if ``folder`` holds none.
-    """
-    from . import guides, models
-
-    folder = Path(folder)
-    index = folder / "index.json"
-    if not index.is_file():
-        raise FileNotFoundError(f"no model in {folder}: {index.name} is missing")
-    names = json.loads(index.read_text())
-    model = getattr(models, names["model"]).from_pretrained(folder / "model")
-    guide = getattr(guides, names["guide"]).from_pretrained(folder / "guide")
-    return model.eval(), guide.eval()

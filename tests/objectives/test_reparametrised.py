@@ -10,8 +10,7 @@ from pyro import poutine
 from pyro.infer import Trace_ELBO
 
 import pyro_dsae
-from pyro_dsae.elbo import ReparametrisedELBO
-from pyro_dsae.handlers import KLWeights
+from pyro_dsae.objectives import KLWeights, ReparametrisedELBO
 
 
 @pytest.mark.parametrize("guide", [pyro_dsae.Factorised, pyro_dsae.Full])

@@ -18,8 +18,7 @@ from torch.utils.data import Dataset
 
 import pyro_dsae
 from pyro_dsae import elbo_terms, evaluate_elbo, fit, piecewise_linear
-from pyro_dsae.checkpoints import Checkpoints
-from pyro_dsae.inference import NonFiniteLossError
+from pyro_dsae.training import Checkpoints, NonFiniteLossError
 
 CPU = {"device": "cpu", "progress": False}
 

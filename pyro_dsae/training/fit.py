@@ -16,70 +16,22 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object, set_seed
-from pyro import poutine
 from pyro.infer import ELBO
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from .batches import Batches, as_dataset, split
+from ..objectives import KLWeights, ReparametrisedELBO
+from ..program import unannounced
+from .batches import Batches, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard
-from .elbo import ReparametrisedELBO
-from .handlers import KLWeights, latent_sites
-from .program import unannounced
+from .evaluation import evaluate_elbo
 
 Weight = float | Callable[[int], float]
 
 
 class NonFiniteLossError(RuntimeError):
     """The loss became NaN or infinite; the message names step, batch and last good checkpoint."""
-
-
-@torch.no_grad()
-def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> dict[str, Tensor]:
-    """One-draw estimates of the parts of the ELBO, nats a sequence, each of shape ``(N,)``.
-
-    ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site) are log q - log p;
-    ``elbo`` is the first less the others. ``given`` goes to both programs, see ``labels`` of :func:`fit`.
-    """
-    guide_trace = poutine.trace(guide).get_trace(x, **given)
-    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, **given)
-    for trace in (guide_trace, model_trace):
-        trace.compute_log_prob()
-    terms = {"log_likelihood": model_trace.nodes["x"]["log_prob"]}
-    terms["elbo"] = terms["log_likelihood"]
-    for site in latent_sites(guide_trace):
-        q, p = guide_trace.nodes[site], model_trace.nodes[site]
-        terms[f"kl_{site}"] = q["log_prob"] - p["log_prob"]
-        terms["elbo"] = terms["elbo"] - terms[f"kl_{site}"]
-    return terms
-
-
-@torch.no_grad()
-def evaluate_elbo(
-    model: nn.Module,
-    guide: nn.Module,
-    data: Dataset | Tensor,
-    *,
-    batch_size: int = 64,
-    seed: int = 0,
-) -> dict[str, float]:
-    """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
-    device = next(model.parameters()).device
-    totals: dict[str, float] = {}
-    count = dims = 0
-    training = model.training, guide.training
-    model.eval(), guide.eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for batch in DataLoader(as_dataset(data), batch_size):
-            x = split(batch)[0].to(device)
-            for name, values in elbo_terms(model, guide, x).items():
-                totals[name] = totals.get(name, 0.0) + float(values.double().sum())
-            count, dims = count + len(x), x[0].numel()
-    model.train(training[0]), guide.train(training[1])
-    means = {name: total / count for name, total in totals.items()}
-    return {**means, "bits_per_dim": -means["elbo"] / (dims * math.log(2))}
 
 
 def fit(
@@ -122,11 +74,11 @@ def fit(
         over the first 2%, for wide networks) or ``constant``.
     :param clip_norm: largest norm of the gradient of the loss per sequence, or None.
     :param kl_weights: weight of the KL term by site, a number or a function of the step
-        (:func:`piecewise_linear`); see :class:`~pyro_dsae.handlers.KLWeights`.
+        (:func:`piecewise_linear`); see :class:`~pyro_dsae.objectives.KLWeights`.
     :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
         :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
     :param elbo: any of Pyro's ELBO objects; by default ``Trace_ELBO`` as it is where every latent is
-        reparametrised, :class:`~pyro_dsae.elbo.ReparametrisedELBO`.
+        reparametrised, :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
     :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.

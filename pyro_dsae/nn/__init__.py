@@ -1,0 +1,41 @@
+"""Networks: encoders and decoders of frames, what goes along time, what pairs share, heads.
+
+Every encoder maps ``(*batch, *frame)`` to ``(*batch, features)`` and every decoder maps back, for any
+number of batch axes. A network of your own only has to do the same.
+"""
+
+from .convolutions import (
+    Channels,
+    ConvDecoder,
+    ConvEncoder,
+    ConvMaps,
+    ModulatedDecoder,
+    PooledEncoder,
+)
+from .dense import MLP, GaussianHead, keep_variance
+from .frames import frame_decoder, frame_encoder, over_frames
+from .pairs import PairSummary
+from .shapes import FrameShape, check_frame_shape, check_sequences
+from .time import LSTMRollout, LSTMTransition, SequenceSummary
+
+__all__ = [
+    "MLP",
+    "Channels",
+    "ConvDecoder",
+    "ConvEncoder",
+    "ConvMaps",
+    "FrameShape",
+    "GaussianHead",
+    "LSTMRollout",
+    "LSTMTransition",
+    "ModulatedDecoder",
+    "PairSummary",
+    "PooledEncoder",
+    "SequenceSummary",
+    "check_frame_shape",
+    "check_sequences",
+    "frame_decoder",
+    "frame_encoder",
+    "keep_variance",
+    "over_frames",
+]

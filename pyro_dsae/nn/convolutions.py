@@ -1,0 +1,171 @@
+"""Convolutional encoders and decoders of frames ``(C, H, W)``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .dense import SLOPE, keep_variance
+from .shapes import FrameShape, check_frame_shape
+
+Channels = int | Sequence[int]
+_KERNEL, _STRIDE, _LEVELS = 4, 2, 4
+
+
+def _halved(height: int, width: int) -> tuple[int, int]:
+    """The sides after all convolutions."""
+    if height % 2**_LEVELS or width % 2**_LEVELS:
+        raise ValueError(f"height and width must be multiples of 16, got {height} x {width}")
+    return height // 2**_LEVELS, width // 2**_LEVELS
+
+
+def widths_of(channels: Channels) -> list[int]:
+    """Of the four levels, from the frame inwards: doubling from a number, or as they are given."""
+    if isinstance(channels, int):
+        return [channels * 2**i for i in range(_LEVELS)]
+    if len(channels) != _LEVELS:
+        raise ValueError(f"channels must be a number or {_LEVELS} of them, got {channels}")
+    return [*channels]
+
+
+class ConvMaps(nn.Module):
+    """Four convolutions of stride 2: ``(*, C, H, W)`` to feature maps ``(*, width, H/16, W/16)``.
+
+    :param channels: width of the first convolution, doubled at each of the others; or all four.
+    """
+
+    def __init__(self, frame_shape: FrameShape, channels: Channels = 32) -> None:
+        super().__init__()
+        in_channels, *sides = check_frame_shape(frame_shape)
+        widths = widths_of(channels)
+        self.shape = (widths[-1], *_halved(*sides))
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            before = widths[i - 1] if i else in_channels
+            layers += [
+                nn.Conv2d(before, width, _KERNEL, _STRIDE, padding=1),
+                nn.LeakyReLU(SLOPE, inplace=True),
+            ]
+        self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.apply(keep_variance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        return self.conv(frames).reshape(*x.shape[:-3], *self.shape)
+
+
+class ConvEncoder(nn.Module):
+    """:class:`ConvMaps`, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
+
+    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+        super().__init__()
+        self.maps = ConvMaps(frame_shape, channels)
+        self.dense = nn.Linear(math.prod(self.maps.shape), features)
+        keep_variance(self.dense)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.dense(self.maps(x).flatten(-3)), SLOPE)
+
+
+class PooledEncoder(nn.Module):
+    """What is in a frame, wherever it stands: ``(*, C, H, W)`` to ``(*, features)``.
+
+    Convolutions of stride 2 down to maps of about 8 x 8, two more of stride 1, and of each map its highest
+    value: moving what is seen leaves the features nearly the same. A content encoder for things that
+    move about.
+    """
+
+    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+        super().__init__()
+        in_channels, *sides = check_frame_shape(frame_shape)
+        if not sides:
+            raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
+        halvings = max(1, round(math.log2(min(sides) / 8)))
+        widths = widths_of(channels)
+        widths = [*[widths[0]] * (halvings - 2), *widths]
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            before = widths[i - 1] if i else in_channels
+            kernel, stride = (_KERNEL, _STRIDE) if i < halvings else (3, 1)
+            layers += [
+                nn.Conv2d(before, width, kernel, stride, padding=1),
+                nn.LeakyReLU(SLOPE, inplace=True),
+            ]
+        self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.dense = nn.Linear(widths[-1], features)
+        self.apply(keep_variance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        pooled = self.conv(frames).amax((-2, -1)).reshape(*x.shape[:-3], -1)
+        return F.leaky_relu(self.dense(pooled), SLOPE)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
+
+    def __init__(self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        out_channels, height, width = self.frame_shape
+        widths = [*reversed(widths_of(channels)), out_channels]
+        self.base = (widths[0], *_halved(height, width))
+        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        layers: list[nn.Module] = []
+        for i in range(_LEVELS):
+            layers += [
+                nn.LeakyReLU(SLOPE, inplace=True),
+                nn.ConvTranspose2d(widths[i], widths[i + 1], _KERNEL, _STRIDE, padding=1),
+            ]
+        self.deconv = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        self.apply(keep_variance)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
+        frames = self.deconv(base.contiguous(memory_format=torch.channels_last))
+        return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
+
+
+class ModulatedDecoder(nn.Module):
+    r"""Deconvolutions over z_t whose channels f scales and shifts: ``(*, f_dim + z_dim)`` to frames.
+
+    .. math:: h_i = \operatorname{LeakyReLU}\big((1 + \gamma_i(f)) \odot \operatorname{deconv}_i(h_{i-1})
+              + \beta_i(f)\big)
+
+    Feature-wise modulation (Perez et al., FiLM, AAAI 2018): z_t lays the frame out and f, the same at every
+    place, paints it. The input is f and z_t concatenated, as for every decoder.
+    """
+
+    def __init__(
+        self,
+        f_dim: int,
+        z_dim: int,
+        frame_shape: FrameShape,
+        channels: Channels = 32,
+    ) -> None:
+        super().__init__()
+        self.frame_shape = check_frame_shape(frame_shape)
+        out_channels, height, width = self.frame_shape
+        widths = [*reversed(widths_of(channels))]
+        self.widths, self.split = widths, (f_dim, z_dim)
+        self.base = (widths[0], *_halved(height, width))
+        self.dense = nn.Linear(z_dim, math.prod(self.base))
+        self.deconv = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
+            for a, b in zip(widths, [*widths[1:], out_channels], strict=True)
+        ).to(memory_format=torch.channels_last)
+        self.modulation = nn.Linear(f_dim, 2 * sum(widths))
+        self.apply(keep_variance)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        f, z = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
+        h = self.dense(z).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
+        modulation = 0.5 * self.modulation(f)[..., None, None]
+        for layer, width in zip(self.deconv, self.widths, strict=True):
+            gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
+            h = layer(F.leaky_relu(h * (1 + gain) + shift, SLOPE, inplace=True))
+        return h.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()

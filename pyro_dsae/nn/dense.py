@@ -1,0 +1,61 @@
+"""Dense layers: how weights start, the MLP, the head of a Normal."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.2  # of the leaky ReLU
+
+
+def keep_variance(module: nn.Module) -> None:
+    """He et al.'s initialisation, under which signals neither fade nor grow from layer to layer.
+
+    Torch's own default shrinks them at every layer; the decoder then starts blind to its input, and the
+    posterior collapses before it has begun to learn.
+    """
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
+        nn.init.kaiming_normal_(module.weight, SLOPE)
+        if isinstance(module, nn.ConvTranspose2d):
+            # Each output sums kernel area / stride² terms of each input channel.
+            fan_in = module.weight.shape[0] * (module.kernel_size[0] // module.stride[0]) ** 2
+            gain = nn.init.calculate_gain("leaky_relu", SLOPE)
+            nn.init.normal_(module.weight, 0.0, gain / fan_in**0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class MLP(nn.Sequential):
+    """Dense layers with leaky ReLU between them: ``(*, sizes[0])`` to ``(*, sizes[-1])``."""
+
+    def __init__(self, *sizes: int) -> None:
+        layers: list[nn.Module] = []
+        for i in range(len(sizes) - 1):
+            layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.LeakyReLU(SLOPE)]
+        super().__init__(*layers[:-1])
+        self.apply(keep_variance)
+
+
+class GaussianHead(nn.Module):
+    """A dense layer to the mean and the standard deviation of a diagonal Normal.
+
+    :param scale: the standard deviation to start with. A posterior starts narrow, so that its mean is
+        heard through its noise from the first step.
+    """
+
+    def __init__(self, in_features: int, out_features: int, scale: float = 0.1) -> None:
+        super().__init__()
+        self.dense = nn.Linear(in_features, 2 * out_features)
+        nn.init.normal_(self.dense.weight, 0.0, in_features**-0.5)
+        nn.init.zeros_(self.dense.bias)
+        nn.init.constant_(self.dense.bias[out_features:], math.log(math.expm1(scale)))
+
+    def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        parameters = self.dense(h)
+        if parameters.dtype in (torch.bfloat16, torch.float16):
+            parameters = parameters.float()  # log-probabilities of narrow Normals need it
+        loc, scale = parameters.chunk(2, dim=-1)
+        return loc, F.softplus(scale) + 1e-4

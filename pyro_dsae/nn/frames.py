@@ -1,0 +1,63 @@
+"""The default encoder and decoder of a frame, and how a network goes over many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .convolutions import Channels, ConvDecoder, ConvEncoder, ModulatedDecoder, widths_of
+from .dense import MLP, SLOPE
+from .shapes import FrameShape, check_frame_shape
+
+
+def frame_encoder(frame_shape: FrameShape, features: int, channels: Channels = 32) -> nn.Module:
+    """The default encoder: convolutional for ``(C, H, W)``, an MLP for ``(bins,)``."""
+    shape = check_frame_shape(frame_shape)
+    if len(shape) == 3:
+        return ConvEncoder(shape, features, channels)
+    return nn.Sequential(MLP(shape[0], features, features), nn.LeakyReLU(SLOPE))
+
+
+def frame_decoder(
+    f_dim: int,
+    z_dim: int,
+    frame_shape: FrameShape,
+    channels: Channels = 32,
+    modulated: bool = False,
+) -> nn.Module:
+    """The default decoder: for ``(C, H, W)`` deconvolutional, for ``(bins,)`` an MLP.
+
+    :param modulated: for images, :class:`ModulatedDecoder` in place of :class:`ConvDecoder`.
+    """
+    shape = check_frame_shape(frame_shape)
+    if len(shape) == 1:
+        width = widths_of(channels)[-1]
+        return MLP(f_dim + z_dim, width, width, shape[0])
+    if modulated:
+        return ModulatedDecoder(f_dim, z_dim, shape, channels)
+    return ConvDecoder(f_dim + z_dim, shape, channels)
+
+
+def over_frames(
+    network: nn.Module, inputs: Tensor, event_dim: int, frames_at_once: int | None = None
+) -> Tensor:
+    """``network`` over ``(*batch, *event)``, in chunks of at most ``frames_at_once`` of the batch.
+
+    The backward pass computes a chunk's activations again in place of keeping them: those of one chunk at a
+    time are in memory, for about a third more work. The network must treat every frame alone.
+
+    :raises ValueError: if ``frames_at_once`` is less than 1.
+    """
+    if frames_at_once is not None and frames_at_once < 1:
+        raise ValueError(f"frames_at_once must be at least 1, or None, got {frames_at_once}")
+    batch = inputs.shape[:-event_dim]
+    if frames_at_once is None or batch.numel() <= frames_at_once:
+        return network(inputs)
+    grad = torch.is_grad_enabled()
+    run: Callable = partial(checkpoint, network, use_reentrant=False) if grad else network
+    chunks = inputs.flatten(0, len(batch) - 1).split(frames_at_once)
+    return torch.cat([run(chunk) for chunk in chunks]).unflatten(0, batch)

@@ -1,0 +1,26 @@
+"""Shapes of frames and of sequences of them, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+FrameShape = tuple[int, ...]
+
+
+def check_frame_shape(frame_shape: Sequence[int]) -> FrameShape:
+    """``(C, H, W)`` or ``(bins,)`` as a tuple; ValueError if it is neither."""
+    shape = tuple(int(side) for side in frame_shape)
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise ValueError(f"frame_shape must be (channels, height, width) or (bins,), got {shape}")
+    return shape
+
+
+def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
+    """Raise a ValueError unless ``x`` is ``(batch, time, *frame_shape)``."""
+    if x.dim() != 2 + len(frame_shape) or tuple(x.shape[2:]) != frame_shape:
+        axes = "channels, height, width" if len(frame_shape) == 3 else "bins"
+        raise ValueError(
+            f"x must be (batch, time, {axes}) with frames of {frame_shape}, got {tuple(x.shape)}"
+        )

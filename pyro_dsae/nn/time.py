@@ -1,0 +1,78 @@
+"""Networks along time, all LSTMs: a transition, a rollout, a summary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .dense import MLP, SLOPE, GaussianHead
+
+
+class LSTMTransition(nn.Module):
+    """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step.
+
+    One dense layer before the LSTM and one after it, past which the embedded input also goes directly:
+    the prior learns its clusters and their cycles sooner than with the bare LSTM.
+
+    :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
+    """
+
+    def __init__(self, z_dim: int, hidden: int = 256, *, residual: bool = False) -> None:
+        super().__init__()
+        self.residual = residual
+        self.embed = nn.Sequential(MLP(z_dim, hidden), nn.LeakyReLU(SLOPE))
+        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
+        self.head = nn.Sequential(
+            MLP(2 * hidden, hidden), nn.LeakyReLU(SLOPE), GaussianHead(hidden, z_dim, scale=1.0)
+        )
+
+    def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
+        e = self.embed(z)
+        h, state = self._step(e, state) if z.shape[1] == 1 else self.lstm(e, state)
+        loc, scale = self.head(torch.cat([e, h], dim=-1))
+        return z + loc if self.residual else loc, scale, state
+
+    def _step(self, e: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """What the LSTM gives for one step, without its overhead for whole sequences."""
+        if state is None:
+            zeros = e.new_zeros(1, len(e), self.lstm.hidden_size)
+            state = zeros, zeros
+        h, c = torch.lstm_cell(e[:, 0], [part[0] for part in state], *self.lstm.all_weights[0])
+        return h.unsqueeze(1), (h.unsqueeze(0), c.unsqueeze(0))
+
+
+class LSTMRollout(nn.Module):
+    """A sequence of states from one vector: z ``(N, z_dim)`` and T to h_1:T ``(N, T, hidden)``.
+
+    :param feed: feed z at every step, from a state of zeros; else it only sets the first state.
+    """
+
+    def __init__(self, z_dim: int, hidden: int, *, feed: bool) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(z_dim if feed else 1, hidden, batch_first=True)
+        self.start = None if feed else nn.Linear(z_dim, 2 * hidden)
+
+    def forward(self, z: Tensor, num_frames: int) -> Tensor:
+        if self.start is None:
+            return self.lstm(z.unsqueeze(1).expand(-1, num_frames, -1))[0]
+        h, c = (part.contiguous() for part in self.start(z).unsqueeze(0).chunk(2, dim=-1))
+        return self.lstm(z.new_ones(len(z), num_frames, 1), (h.tanh(), c))[0]
+
+
+class SequenceSummary(nn.Module):
+    """A sequence in one vector: ``(N, T, in)`` to ``(N, 2 hidden + in)``.
+
+    A bidirectional LSTM's last forward and first backward state, as in Li & Mandt, and beside them the mean
+    of the frames' features: a short way for what all frames share, without which f wakes late.
+    """
+
+    def __init__(self, in_features: int, hidden: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(in_features, hidden, batch_first=True, bidirectional=True)
+        self.features = 2 * hidden + in_features
+
+    def forward(self, h: Tensor) -> Tensor:
+        _, (last, _) = self.lstm(h)
+        return torch.cat([last[0], last[1], h.mean(dim=1)], dim=-1)

@@ -1,0 +1,16 @@
+"""Training by stochastic variational inference: minibatches, the loop, its checkpoints, held-out bounds."""
+
+from .batches import Batches
+from .checkpoints import Checkpoints, History
+from .evaluation import elbo_terms, evaluate_elbo
+from .fit import NonFiniteLossError, fit
+
+__all__ = [
+    "Batches",
+    "Checkpoints",
+    "History",
+    "NonFiniteLossError",
+    "elbo_terms",
+    "evaluate_elbo",
+    "fit",
+]

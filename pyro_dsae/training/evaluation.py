@@ -1,0 +1,64 @@
+r"""The bound and its parts on held-out data.
+
+.. math:: \mathrm{ELBO} = E_q \log p(x \mid f, z) - \mathrm{KL}_f - \mathrm{KL}_z
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from pyro import poutine
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from ..handlers import latent_sites
+from .batches import as_dataset, split
+
+
+@torch.no_grad()
+def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> dict[str, Tensor]:
+    """One-draw estimates of the parts of the ELBO, nats a sequence, each of shape ``(N,)``.
+
+    ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site) are log q - log p;
+    ``elbo`` is the first less the others. ``given`` goes to both programs, see ``labels`` of :func:`fit`.
+    """
+    guide_trace = poutine.trace(guide).get_trace(x, **given)
+    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, **given)
+    for trace in (guide_trace, model_trace):
+        trace.compute_log_prob()
+    terms = {"log_likelihood": model_trace.nodes["x"]["log_prob"]}
+    terms["elbo"] = terms["log_likelihood"]
+    for site in latent_sites(guide_trace):
+        q, p = guide_trace.nodes[site], model_trace.nodes[site]
+        terms[f"kl_{site}"] = q["log_prob"] - p["log_prob"]
+        terms["elbo"] = terms["elbo"] - terms[f"kl_{site}"]
+    return terms
+
+
+@torch.no_grad()
+def evaluate_elbo(
+    model: nn.Module,
+    guide: nn.Module,
+    data: Dataset | Tensor,
+    *,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
+    device = next(model.parameters()).device
+    totals: dict[str, float] = {}
+    count = dims = 0
+    training = model.training, guide.training
+    model.eval(), guide.eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for batch in DataLoader(as_dataset(data), batch_size):
+            x = split(batch)[0].to(device)
+            for name, values in elbo_terms(model, guide, x).items():
+                totals[name] = totals.get(name, 0.0) + float(values.double().sum())
+            count, dims = count + len(x), x[0].numel()
+    model.train(training[0]), guide.train(training[1])
+    means = {name: total / count for name, total in totals.items()}
+    return {**means, "bits_per_dim": -means["elbo"] / (dims * math.log(2))}
