@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import record, write
 from torch import nn
 
 import pyro_dsae
@@ -93,15 +92,8 @@ def main() -> None:
             f"direction {swap['direction']:.3f}; IS {score:.2f}",
             flush=True,
         )
-        results["run"] = {
-            "command": " ".join(["python", *sys.argv]),
-            "seed": args.seed,
-            "steps": args.steps,
-            "guide": args.guide,
-            "torch": torch.__version__,
-            "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads",
-        }
-        args.out.write_text(json.dumps(results, indent=2) + "\n")
+        results["run"] = record(seed=args.seed, steps=args.steps, guide=args.guide)
+        write(results, args.out)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,13 @@ what a pass keeps for its backward pass: what does not depend on the machine.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from common import record, take_turns, write
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -78,16 +75,15 @@ def main() -> None:
     results: dict[str, dict[str, dict[str, float]]] = {way: {} for way in ways}
     for steps in args.frames:
         h = torch.randn(args.batch, steps, *shape)
-        times: dict[str, list[float]] = {way: [] for way in ways}
-        for _ in range(args.rounds):
-            for way, summarise in ways.items():
-                start = time.perf_counter()
-                summarise(h).sum().backward()
-                times[way].append(time.perf_counter() - start)
+        passes = {
+            way: lambda summarise=summarise, h=h: summarise(h).sum().backward()
+            for way, summarise in ways.items()
+        }
+        times = take_turns(passes, args.rounds)
         for way, summarise in ways.items():
-            seconds = statistics.median(times[way])
             kept = kept_bytes(lambda summarise=summarise, h=h: summarise(h))
-            results[way][str(steps)] = {"milliseconds": 1e3 * seconds, "kept_bytes": kept}
+            milliseconds = 1e3 * statistics.median(times[way])
+            results[way][str(steps)] = {"milliseconds": milliseconds, "kept_bytes": kept}
 
     print(f"{'N':>4}" + "".join(f"{way:>32}" for way in ways))
     for steps in args.frames:
@@ -109,16 +105,8 @@ def main() -> None:
         for way, by_n in results.items()
     }
     print("time grows as N to the power of", {way: round(e, 2) for way, e in exponents.items()})
-    if args.out:
-        record = {
-            "results": results,
-            "exponents": exponents,
-            "settings": {k: v for k, v in vars(args).items() if k != "out"},
-            "hardware": f"{platform.machine()} CPU, {args.threads} threads",
-            "torch": torch.__version__,
-            "command": " ".join(["python", *sys.argv]),
-        }
-        args.out.write_text(json.dumps(record, indent=2) + "\n")
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    write({"results": results, "exponents": exponents, "run": record(**settings)}, args.out)
 
 
 if __name__ == "__main__":

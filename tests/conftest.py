@@ -9,6 +9,7 @@ from pathlib import Path
 import pyro
 import pytest
 import torch
+from pyro import poutine
 from torch import Tensor
 
 import pyro_dsae
@@ -20,6 +21,23 @@ APART = {"FHVAE", "FHVAEGuide", "LSTMc", "LSTMf", "LSTMGuide"}
 MODELS = [getattr(models, name) for name in models.__all__ if name not in APART]
 GUIDES = [getattr(guides, name) for name in guides.__all__ if name not in APART]
 Pair = tuple[torch.nn.Module, torch.nn.Module]
+
+
+def every_pair() -> dict[tuple[str, str], Callable[[tuple[int, ...]], Pair]]:
+    """All models with all guides that go with them, by their names, for frames of a shape."""
+
+    def small(model, guide):
+        return lambda frame_shape: (model(frame_shape, **SIZES), guide(frame_shape, **SIZES))
+
+    def fhvae(frame_shape):
+        sizes = {"z1_dim": 3, "z2_dim": 5, "channels": 4, "hidden": 16}
+        guide = pyro_dsae.FHVAEGuide(frame_shape, utterances=5, **sizes)
+        return pyro_dsae.FHVAE(frame_shape, **sizes), guide
+
+    lstm = (pyro_dsae.LSTMf, pyro_dsae.LSTMc)
+    pairs = [(m, g) for m in MODELS for g in GUIDES] + [(m, pyro_dsae.LSTMGuide) for m in lstm]
+    made = {(m.__name__, g.__name__): small(m, g) for m, g in pairs}
+    return {**made, ("FHVAE", "FHVAEGuide"): fhvae}
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +64,12 @@ def make_pair() -> Callable[..., Pair]:
         return made, guide(frame_shape, **sizes)
 
     return make
+
+
+def q_of(guide, x, f):
+    """q(z | f, x) at a given f."""
+    trace = poutine.trace(poutine.condition(guide, data={"f": f})).get_trace(x)
+    return trace.nodes["z"]["fn"].mean
 
 
 def kept_bytes(forward: Callable[[], object]) -> list[int]:

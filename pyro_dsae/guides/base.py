@@ -6,9 +6,9 @@ r"""What the guides share: networks that map a sequence to the posterior of its 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import pyro
-import torch
 from pyro import distributions as dist
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ from ..views import View, encode_views
 class SequenceGuide(Program):
     """Content f from a summary of all frames; a subclass gives q(z_1:T | f, x_1:T).
 
-    :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.
+    :param frame_shape: ``(channels, height, width)``, sides of 8 and more, or ``(bins,)``.
     :param f_dim: size of f.
     :param z_dim: size of z_t.
     :param channels: width of the default encoder's first layer, doubled at each layer after it; or the
@@ -44,6 +44,9 @@ class SequenceGuide(Program):
     :param frames_at_once: where there are more, frames are encoded in chunks of so many; see
         :class:`~pyro_dsae.models.base.SequenceModel`.
     """
+
+    z_axes: ClassVar[int] = 2
+    """Of z: time and ``z_dim``, or 1 where it has no axis of time."""
 
     def __init__(
         self,
@@ -96,9 +99,10 @@ class SequenceGuide(Program):
 
     @abstractmethod
     def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and scale of q(z_1:T | f, x_1:T), ``(N, T, z_dim)``, from features ``(N, T, ...)`` and f.
+        """Mean and scale of q(z_1:T | f, x_1:T) from features ``(N, T, ...)`` and f ``(*, N, f_dim)``.
 
-        ``(N, z_dim)`` where z has no axis of time.
+        They are ``(*, N, T, z_dim)``, or without T where z has no axis of time. Axes to the left of N are
+        samples: several draws of f, for the same x.
         """
 
     def forward(
@@ -114,10 +118,5 @@ class SequenceGuide(Program):
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
             loc, scale = self.q_z(h_z, f)
-            z = pyro.sample("z", dist.Normal(loc, scale).to_event(loc.dim() - 1))
+            z = pyro.sample("z", dist.Normal(loc, scale).to_event(self.z_axes))
         return f, z
-
-
-def beside(h: Tensor, f: Tensor) -> Tensor:
-    """f at every frame: features ``(N, T, features)`` and f to ``(N, T, features + f_dim)``."""
-    return torch.cat([h, f.unsqueeze(-2).expand(*h.shape[:-1], -1)], dim=-1)

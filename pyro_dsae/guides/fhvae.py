@@ -17,9 +17,16 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..nn import Channels, GaussianHead, check_frame_shape, check_sequences, frame_encoder
+from ..nn import (
+    Channels,
+    GaussianHead,
+    along_time,
+    beside,
+    check_frame_shape,
+    check_sequences,
+    frame_encoder,
+)
 from ..program import Program
-from .base import beside
 
 
 class FHVAEGuide(Program):
@@ -71,7 +78,7 @@ class FHVAEGuide(Program):
         utterance: Tensor | None = None,
         segments: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Sample ``z2``, ``z1`` and ``mu2``, one vector a segment each, given ``x``, ``(N, T, *frame)``.
+        """Sample ``mu2``, ``z2`` and ``z1``, one vector a segment each, given ``x``, ``(N, T, *frame)``.
 
         :param utterance: which of the training utterances each is of, ``(N,)``; None: of none.
         """
@@ -79,11 +86,11 @@ class FHVAEGuide(Program):
         h = self.encoder(x)
         with pyro.plate("sequences", len(x), dim=-1):
             loc, scale = self.z2_head(self.z2_lstm(h)[1][0][-1])
-            z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
-            last = self.z1_lstm(beside(h, z2))[1][0][-1]
-            z1 = pyro.sample("z1", dist.Normal(*self.z1_head(last)).to_event(1))
             mu2 = loc / (1 + self.z2_scale**2) if utterance is None else self.mu2(utterance)
             mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
+            z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
+            last = along_time(self.z1_lstm, beside(h, z2.unsqueeze(-2)))[..., -1, :]
+            z1 = pyro.sample("z1", dist.Normal(*self.z1_head(last)).to_event(1))
             if utterance is not None and self.discriminative:
                 distance = torch.cdist(loc, self.mu2.weight).square()
                 log_p = -F.cross_entropy(

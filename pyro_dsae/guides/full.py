@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..nn import GaussianHead
-from .base import SequenceGuide, beside
+from ..nn import GaussianHead, along_time, beside
+from .base import SequenceGuide
 
 
 class Full(SequenceGuide):
@@ -24,6 +24,5 @@ class Full(SequenceGuide):
         self.z_head = GaussianHead(hidden, z_dim)
 
     def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        states, _ = self.both_ways(beside(h, f))
-        states, _ = self.forwards(states)
-        return self.z_head(states)
+        states = along_time(self.both_ways, beside(h, f.unsqueeze(-2)))
+        return self.z_head(along_time(self.forwards, states))

@@ -5,10 +5,9 @@ r"""The posterior of models whose dynamics are one vector, :class:`~pyro_dsae.mo
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from ..nn import MLP, GaussianHead, SequenceSummary
+from ..nn import MLP, GaussianHead, SequenceSummary, beside
 from .base import SequenceGuide
 
 
@@ -18,6 +17,8 @@ class LSTMGuide(SequenceGuide):
     The arguments are those of :class:`~pyro_dsae.guides.base.SequenceGuide`.
     """
 
+    z_axes = 1
+
     def make_dynamics(self, f_dim: int, z_dim: int, hidden: int) -> None:
         self.z_summary = SequenceSummary(hidden, hidden)
         self.z_head = nn.Sequential(
@@ -25,4 +26,4 @@ class LSTMGuide(SequenceGuide):
         )
 
     def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        return self.z_head(torch.cat([self.z_summary(h), f], dim=-1))
+        return self.z_head(beside(self.z_summary(h), f))

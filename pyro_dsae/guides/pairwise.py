@@ -18,10 +18,11 @@ from ..nn import (
     FrameShape,
     GaussianHead,
     PairSummary,
+    beside,
     frame_encoder,
 )
 from ..views import FewFrames
-from .base import SequenceGuide, beside
+from .base import SequenceGuide
 
 
 class Pairwise(SequenceGuide):
@@ -69,4 +70,4 @@ class Pairwise(SequenceGuide):
         )
 
     def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        return self.z_head(beside(h.flatten(2), f))
+        return self.z_head(beside(h.flatten(2), f.unsqueeze(-2)))

@@ -11,7 +11,6 @@ with y-hat a polynomial of u that was fitted to other sequences.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from itertools import combinations_with_replacement
 from math import comb
@@ -23,10 +22,9 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import trange
 
 from .. import control
-from ._cache import load_or_train
+from ._classifiers import descend, digest, load_or_train, seeded
 from ._evaluation import device_of, evaluation
 from .judge import augment
 
@@ -124,24 +122,27 @@ def train_digit_classifier(
     _check_digits("images", images, labels, size)
     _check_digits("test_images", test_images, test_labels, size)
     device = torch.device(device)
-    picks = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    side = images.shape[-1]
+    close = min(size, side + side // 2)  # more black would add time, and nothing to the maxima
+    with seeded(seed, device) as picks:
         classifier = DigitClassifier(size).to(device)
-        optimizer = torch.optim.AdamW(classifier.parameters(), lr)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-        hidden = None if progress is None else not progress
-        side = images.shape[-1]
-        close = min(size, side + side // 2)  # more black would add time, and nothing to the maxima
-        for _ in trange(steps, desc="digit classifier", disable=hidden):
-            index = torch.randint(len(images), (batch_size,), generator=picks)
+
+        def loss(index: Tensor) -> Tensor:
             frames = _paste(images[index], close, picks).to(device)
             log_p = classifier(augment(frames.unsqueeze(1)).squeeze(1))
-            loss = F.nll_loss(log_p, labels[index].to(device))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            cycle.step()
+            return F.nll_loss(log_p, labels[index].to(device))
+
+        descend(
+            classifier,
+            loss,
+            len(images),
+            steps=steps,
+            batch_size=batch_size,
+            lr=lr,
+            picks=picks,
+            name="digit classifier",
+            progress=progress,
+        )
     classifier.eval()
     right = 0
     with torch.no_grad():
@@ -188,11 +189,10 @@ def load_or_train_digit_classifier(
         return train()
     _check_digits("images", images, labels, size)
     _check_digits("test_images", test_images, test_labels, size)
-    digest = hashlib.sha256(f"{_VERSION} {size} {steps} {seed}".encode())
-    for values in (images, labels, test_images, test_labels):
-        digest.update(repr(tuple(values.shape)).encode())
-        digest.update(values.contiguous().numpy().tobytes())
-    path = Path(cache_dir) / f"digits-{size}x{size}-{digest.hexdigest()[:16]}.safetensors"
+    letters = digest(
+        f"{_VERSION} {size} {steps} {seed}", (images, labels, test_images, test_labels)
+    )
+    path = Path(cache_dir) / f"digits-{size}x{size}-{letters}.safetensors"
     found = load_or_train(path, lambda: DigitClassifier(size), train, "a digit classifier")
     return found.to(device).eval()
 

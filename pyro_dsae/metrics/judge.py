@@ -12,17 +12,15 @@ if it recognises real test sequences.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import trange
 
-from ._cache import load_or_train
+from ._classifiers import descend, digest, load_or_train, seeded
 
 ATTRIBUTES = ("skin", "trousers", "tops", "hair")
 HEADS = {"skin": 6, "trousers": 6, "tops": 6, "hair": 6, "action": 9}
@@ -208,15 +206,22 @@ def train_judge(
     """
     heads = _check_both(train_dataset, test_dataset)
     device = torch.device(device)
-    picks = torch.Generator().manual_seed(seed)
-    sample = _Subset(
-        train_dataset, torch.randperm(len(train_dataset.frames), generator=picks)[:1024]
-    )
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    size = len(train_dataset.frames)
+    with seeded(seed, device) as picks:
+        sample = _Subset(train_dataset, torch.randperm(size, generator=picks)[:1024])
         judge = Judge(tuple(train_dataset.frames.shape[2:]), heads=heads).to(device)
         for attempt in range(_ROUNDS):
-            _train_round(judge, train_dataset, steps * 2**attempt, batch_size, lr, picks, progress)
+            descend(
+                judge,
+                lambda index: _loss(judge, train_dataset, index),
+                size,
+                steps=steps * 2**attempt,
+                batch_size=batch_size,
+                lr=lr,
+                picks=picks,
+                name="judge",
+                progress=progress,
+            )
             if min(judge_accuracy(judge, sample).values()) >= 0.998:
                 break
     judge.accuracy = judge_accuracy(judge, test_dataset)
@@ -241,33 +246,18 @@ class _Subset:
         self.labels = {name: values[index] for name, values in dataset.labels.items()}
 
 
-def _train_round(
-    judge: Judge,
-    dataset: LabelledSequences,
-    steps: int,
-    batch_size: int,
-    lr: float,
-    picks: torch.Generator,
-    progress: bool | None,
-) -> None:
+def _loss(judge: Judge, dataset: LabelledSequences, index: Tensor) -> Tensor:
+    """Cross-entropy of all heads on sequences ``index``."""
     device = next(judge.parameters()).device
-    optimizer = torch.optim.AdamW(judge.parameters(), lr)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    judge.train()
-    for _ in trange(steps, desc="judge", disable=None if progress is None else not progress):
-        index = torch.randint(len(dataset.frames), (batch_size,), generator=picks)
-        logits = judge.logits(augment(batch_frames(dataset, index, device)))
-        loss = torch.zeros((), device=device)
-        for name, value in logits.items():
-            target = dataset.labels[name][index].to(device)
-            loss = loss + F.cross_entropy(value.mean(1), target)
-            # Single frames too, lightly: their probabilities are what trajectories show.
-            frames = target.unsqueeze(1).expand(value.shape[:2]).flatten()
-            loss = loss + 0.25 * F.cross_entropy(value.flatten(0, 1), frames)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        cycle.step()
+    logits = judge.logits(augment(batch_frames(dataset, index, device)))
+    loss = torch.zeros((), device=device)
+    for name, value in logits.items():
+        target = dataset.labels[name][index].to(device)
+        loss = loss + F.cross_entropy(value.mean(1), target)
+        # Single frames too, lightly: their probabilities are what trajectories show.
+        frames = target.unsqueeze(1).expand(value.shape[:2]).flatten()
+        loss = loss + 0.25 * F.cross_entropy(value.flatten(0, 1), frames)
+    return loss
 
 
 def load_or_train_judge(
@@ -308,13 +298,13 @@ def _cache_name(
     heads: Sequence[str],
     recipe: str,
 ) -> str:
-    digest = hashlib.sha256(recipe.encode())
-    for dataset in (train_dataset, test_dataset):
-        sample = torch.linspace(0, len(dataset.frames) - 1, 64).long()
-        digest.update(repr(tuple(dataset.frames.shape)).encode())
-        digest.update(dataset.frames[sample].numpy().tobytes())
-        for name in heads:
-            digest.update(dataset.labels[name][sample].numpy().tobytes())
+    def samples() -> Iterator[Tensor]:
+        for dataset in (train_dataset, test_dataset):
+            sample = torch.linspace(0, len(dataset.frames) - 1, 64).long()
+            yield dataset.frames[sample]
+            yield from (dataset.labels[name][sample] for name in heads)
+
+    letters = digest(f"{recipe} {len(train_dataset.frames)} {len(test_dataset.frames)}", samples())
     height, width = train_dataset.frames.shape[-2:]
     name = type(train_dataset).__name__.lower()
-    return f"judge-{name}-{height}x{width}-{digest.hexdigest()[:16]}.safetensors"
+    return f"judge-{name}-{height}x{width}-{letters}.safetensors"

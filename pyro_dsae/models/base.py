@@ -13,14 +13,14 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder, over_frames
+from ..nn import Channels, beside, check_frame_shape, check_sequences, frame_decoder, over_frames
 from ..program import Program
 
 
 class SequenceModel(Program):
     """Content f, fixed over the sequence, and dynamics z_1:T; a subclass gives p(z_1:T | f).
 
-    :param frame_shape: ``(channels, height, width)``, sides multiples of 16, or ``(bins,)``.
+    :param frame_shape: ``(channels, height, width)``, sides of 8 and more, or ``(bins,)``.
     :param f_dim: size of f.
     :param z_dim: size of z_t.
     :param channels: width of the default decoder's last hidden layer, doubled at each layer before it; or
@@ -76,7 +76,7 @@ class SequenceModel(Program):
 
     @abstractmethod
     def p_z(self, f: Tensor, num_frames: int) -> dist.TorchDistribution:
-        """p(z_1:T | f) for f ``(N, f_dim)``: one distribution of event shape ``(T, z_dim)``."""
+        """p(z_1:T | f) for f ``(*batch, f_dim)``: one distribution of event shape ``(T, z_dim)``."""
 
     def forward(
         self,
@@ -98,7 +98,7 @@ class SequenceModel(Program):
             f = pyro.sample("f", p_f.to_event(1))
             z = pyro.sample("z", self.p_z(f, num_frames or 8))
             h = self.states(z, num_frames or 8)
-            latent = torch.cat([f.unsqueeze(-2).expand(*h.shape[:-1], -1), h], dim=-1)
+            latent = beside(f.unsqueeze(-2), h)
             p_x = self.likelihood(over_frames(self.decoder, latent, 1, self.frames_at_once))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
         return p_x.mean

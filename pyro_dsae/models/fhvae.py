@@ -15,7 +15,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, check_frame_shape, check_sequences, frame_decoder
+from ..nn import Channels, along_time, beside, check_frame_shape, check_sequences, frame_decoder
 from ..program import Program
 
 
@@ -84,7 +84,8 @@ class FHVAE(Program):
             z2 = pyro.sample("z2", dist.Normal(mu2, self.z2_scale).to_event(1))
             p_z1 = dist.Normal(torch.zeros_like(self.z1_scale), self.z1_scale)
             z1 = pyro.sample("z1", p_z1.to_event(1))
-            z = torch.cat([z1, z2], dim=-1).unsqueeze(-2).expand(-1, num_frames or 20, -1)
-            p_x = self.likelihood(self.decoder(torch.cat([self.lstm(z)[0], z], dim=-1)))
+            z = beside(z1, z2).unsqueeze(-2)
+            z = z.expand(*z.shape[:-2], num_frames or 20, -1)
+            p_x = self.likelihood(self.decoder(beside(along_time(self.lstm, z), z)))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
         return p_x.mean

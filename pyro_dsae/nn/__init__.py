@@ -12,11 +12,11 @@ from .convolutions import (
     ModulatedDecoder,
     PooledEncoder,
 )
-from .dense import MLP, GaussianHead, keep_variance
+from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
 from .pairs import PairSummary
 from .shapes import FrameShape, check_frame_shape, check_sequences
-from .time import LSTMRollout, LSTMTransition, SequenceSummary
+from .time import LSTMRollout, LSTMTransition, SequenceSummary, along_time
 
 __all__ = [
     "MLP",
@@ -32,6 +32,8 @@ __all__ = [
     "PairSummary",
     "PooledEncoder",
     "SequenceSummary",
+    "along_time",
+    "beside",
     "check_frame_shape",
     "check_sequences",
     "frame_decoder",

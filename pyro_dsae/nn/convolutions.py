@@ -1,4 +1,7 @@
-"""Convolutional encoders and decoders of frames ``(C, H, W)``."""
+"""Convolutional encoders and decoders of frames ``(C, H, W)``, of any sides from 8 on.
+
+Sides that the convolutions cannot halve get a border of black, which the decoders cut off again.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,35 @@ from .shapes import FrameShape, check_frame_shape
 
 Channels = int | Sequence[int]
 _KERNEL, _STRIDE, _LEVELS = 4, 2, 4
+_LEAST = 8  # pixels, of a side
 
 
-def _halved(height: int, width: int) -> tuple[int, int]:
-    """The sides after all convolutions."""
-    if height % 2**_LEVELS or width % 2**_LEVELS:
-        raise ValueError(f"height and width must be multiples of 16, got {height} x {width}")
-    return height // 2**_LEVELS, width // 2**_LEVELS
+class _Border:
+    """What is put around a frame to let ``halvings`` halve its sides: ``(left, right, top, bottom)`` pixels.
+
+    Nothing where 2^halvings divides them.
+    """
+
+    def __init__(self, height: int, width: int, halvings: int = _LEVELS) -> None:
+        if min(height, width) < _LEAST:
+            raise ValueError(f"height and width must be at least {_LEAST}, got {height} x {width}")
+        self.height, self.width = height, width
+        self.halved = -(-height >> halvings), -(-width >> halvings)
+        rows, columns = ((side << halvings) for side in self.halved)
+        left, top = (columns - width) // 2, (rows - height) // 2
+        self.pixels = (left, columns - width - left, top, rows - height - top)
+
+    def put(self, frames: Tensor) -> Tensor:
+        """Black around ``(N, C, H, W)``."""
+        frames = F.pad(frames, self.pixels) if any(self.pixels) else frames
+        return frames.contiguous(memory_format=torch.channels_last)
+
+    def cut(self, frames: Tensor) -> Tensor:
+        """``(N, C, H, W)`` of what is inside."""
+        if not any(self.pixels):
+            return frames
+        left, _, top, _ = self.pixels
+        return frames[..., top : top + self.height, left : left + self.width]
 
 
 def widths_of(channels: Channels) -> list[int]:
@@ -33,7 +58,8 @@ def widths_of(channels: Channels) -> list[int]:
 
 
 class ConvMaps(nn.Module):
-    """Four convolutions of stride 2: ``(*, C, H, W)`` to feature maps ``(*, width, H/16, W/16)``.
+    """Four convolutions of stride 2: ``(*, C, H, W)`` to feature maps ``(*, width, H/16, W/16)``,
+    sides rounded up.
 
     :param channels: width of the first convolution, doubled at each of the others; or all four.
     """
@@ -42,7 +68,8 @@ class ConvMaps(nn.Module):
         super().__init__()
         in_channels, *sides = check_frame_shape(frame_shape)
         widths = widths_of(channels)
-        self.shape = (widths[-1], *_halved(*sides))
+        self.border = _Border(*sides)
+        self.shape = (widths[-1], *self.border.halved)
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
             before = widths[i - 1] if i else in_channels
@@ -54,7 +81,7 @@ class ConvMaps(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        frames = self.border.put(x.reshape(-1, *x.shape[-3:]))
         return self.conv(frames).reshape(*x.shape[:-3], *self.shape)
 
 
@@ -85,6 +112,7 @@ class PooledEncoder(nn.Module):
         if not sides:
             raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
         halvings = max(1, round(math.log2(min(sides) / 8)))
+        self.border = _Border(sides[0], sides[1], halvings)
         widths = widths_of(channels)
         widths = [*[widths[0]] * (halvings - 2), *widths]
         layers: list[nn.Module] = []
@@ -100,7 +128,7 @@ class PooledEncoder(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = x.reshape(-1, *x.shape[-3:]).contiguous(memory_format=torch.channels_last)
+        frames = self.border.put(x.reshape(-1, *x.shape[-3:]))
         pooled = self.conv(frames).amax((-2, -1)).reshape(*x.shape[:-3], -1)
         return F.leaky_relu(self.dense(pooled), SLOPE)
 
@@ -113,7 +141,8 @@ class ConvDecoder(nn.Module):
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels)), out_channels]
-        self.base = (widths[0], *_halved(height, width))
+        self.border = _Border(height, width)
+        self.base = (widths[0], *self.border.halved)
         self.dense = nn.Linear(latent_dim, math.prod(self.base))
         layers: list[nn.Module] = []
         for i in range(_LEVELS):
@@ -126,7 +155,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
-        frames = self.deconv(base.contiguous(memory_format=torch.channels_last))
+        frames = self.border.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
         return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
@@ -152,7 +181,8 @@ class ModulatedDecoder(nn.Module):
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels))]
         self.widths, self.split = widths, (f_dim, z_dim)
-        self.base = (widths[0], *_halved(height, width))
+        self.border = _Border(height, width)
+        self.base = (widths[0], *self.border.halved)
         self.dense = nn.Linear(z_dim, math.prod(self.base))
         self.deconv = nn.ModuleList(
             nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
@@ -168,4 +198,4 @@ class ModulatedDecoder(nn.Module):
         for layer, width in zip(self.deconv, self.widths, strict=True):
             gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
             h = layer(F.leaky_relu(h * (1 + gain) + shift, SLOPE, inplace=True))
-        return h.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
+        return self.border.cut(h).reshape(*latent.shape[:-1], *self.frame_shape).contiguous()

@@ -1,4 +1,4 @@
-"""Dense layers: how weights start, the MLP, the head of a Normal."""
+"""Dense layers: how weights start, the MLP, the head of a Normal, features side by side."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ def keep_variance(module: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, gain / fan_in**0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+def beside(*parts: Tensor) -> Tensor:
+    """Features side by side, ``(*batch, features)`` each, their batch axes broadcast against each other."""
+    batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
+    return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], dim=-1)
 
 
 class MLP(nn.Sequential):

@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from .dense import MLP, SLOPE, GaussianHead
 
 
+def along_time(network: nn.Module, h: Tensor) -> Tensor:
+    """What a recurrent network gives at each step: ``(*batch, T, in)`` to ``(*batch, T, out)``."""
+    if h.dim() == 3:
+        return network(h)[0]
+    return network(h.flatten(0, -3))[0].unflatten(0, h.shape[:-2])
+
+
 class LSTMTransition(nn.Module):
     """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step.
 
@@ -44,7 +51,7 @@ class LSTMTransition(nn.Module):
 
 
 class LSTMRollout(nn.Module):
-    """A sequence of states from one vector: z ``(N, z_dim)`` and T to h_1:T ``(N, T, hidden)``.
+    """A sequence of states from one vector: z ``(*, z_dim)`` and T to h_1:T ``(*, T, hidden)``.
 
     :param feed: feed z at every step, from a state of zeros; else it only sets the first state.
     """
@@ -55,10 +62,13 @@ class LSTMRollout(nn.Module):
         self.start = None if feed else nn.Linear(z_dim, 2 * hidden)
 
     def forward(self, z: Tensor, num_frames: int) -> Tensor:
+        batch, z = z.shape[:-1], z.reshape(-1, z.shape[-1])
         if self.start is None:
-            return self.lstm(z.unsqueeze(1).expand(-1, num_frames, -1))[0]
-        h, c = (part.contiguous() for part in self.start(z).unsqueeze(0).chunk(2, dim=-1))
-        return self.lstm(z.new_ones(len(z), num_frames, 1), (h.tanh(), c))[0]
+            states = self.lstm(z.unsqueeze(1).expand(-1, num_frames, -1))[0]
+        else:
+            h, c = (part.contiguous() for part in self.start(z).unsqueeze(0).chunk(2, dim=-1))
+            states = self.lstm(z.new_ones(len(z), num_frames, 1), (h.tanh(), c))[0]
+        return states.reshape(*batch, *states.shape[1:])
 
 
 class SequenceSummary(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from accelerate import Accelerator, skip_first_batches
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
 from ..data.sequences import Sequences
@@ -107,6 +107,19 @@ def _on_device(data: Sequences, device: torch.device) -> Sequences:
     if device.type != "cuda" or data.frames.nbytes > torch.cuda.mem_get_info(device)[0] / 4:
         return data
     return data.to(device)
+
+
+def in_order(data: Dataset, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """All sequences once, on the device: read by batches where the data set can."""
+    part = isinstance(data, Subset)
+    whole, indices = (data.dataset, data.indices) if part else (data, range(len(data)))  # type: ignore[attr-defined, arg-type]
+    if isinstance(whole, Batched) and whole.transform is None:
+        for index in torch.tensor([*indices]).split(batch_size):
+            yield whole.batch(index, device)
+        return
+    for batch in DataLoader(data, batch_size):
+        x, labels = split(batch)
+        yield x.to(device), labels
 
 
 def as_dataset(data: Dataset | Tensor) -> Dataset:

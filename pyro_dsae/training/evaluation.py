@@ -11,10 +11,10 @@ from collections.abc import Callable
 import torch
 from pyro import poutine
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from ..handlers import latent_sites
-from .batches import as_dataset, split
+from .batches import as_dataset, in_order
 
 
 @torch.no_grad()
@@ -54,8 +54,7 @@ def evaluate_elbo(
     model.eval(), guide.eval()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
-        for batch in DataLoader(as_dataset(data), batch_size):
-            x = split(batch)[0].to(device)
+        for x, _ in in_order(as_dataset(data), batch_size, device):
             for name, values in elbo_terms(model, guide, x).items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
             count, dims = count + len(x), x[0].numel()

@@ -7,7 +7,15 @@ import torch
 from conftest import kept_bytes
 from torch.nn import functional as F
 
-from pyro_dsae.nn import ConvDecoder, ConvEncoder, ConvMaps, PairSummary, PooledEncoder
+import pyro_dsae
+from pyro_dsae.nn import (
+    ConvDecoder,
+    ConvEncoder,
+    ConvMaps,
+    ModulatedDecoder,
+    PairSummary,
+    PooledEncoder,
+)
 
 
 def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
@@ -23,6 +31,63 @@ def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
     ]
     pooled = torch.stack(maps).mean(0)
     return F.relu(summary.dense(F.relu(summary.conv(pooled)).flatten(1)))
+
+
+SIDES = [(8, 8), (24, 24), (50, 37), (16, 32)]
+
+
+@pytest.mark.parametrize("sides", SIDES, ids=str)
+class TestFramesOfAnySize:
+    """A border of black is put around what the convolutions cannot halve, and cut off again."""
+
+    @pytest.mark.parametrize("encoder", [ConvEncoder, PooledEncoder])
+    def test_encoders_see_every_pixel(self, sides, encoder):
+        x = torch.rand(2, 3, *sides, requires_grad=True)
+        encoder((3, *sides), 6, channels=2)(x).square().sum().backward()
+        seen = x.grad.abs().sum((0, 1)) > 0
+        if encoder is ConvEncoder:  # the other passes on the highest places alone
+            assert seen.all()
+        assert seen.any()
+
+    def test_maps_are_those_of_the_frame_with_its_border(self, sides):
+        maps = ConvMaps((2, *sides), channels=2)
+        whole = [-(-side // 16) * 16 for side in sides]
+        framed = torch.zeros(3, 2, *whole)
+        top, left = ((w - side) // 2 for w, side in zip(whole, sides, strict=True))
+        x = torch.rand(3, 2, *sides)
+        framed[..., top : top + sides[0], left : left + sides[1]] = x
+        torch.testing.assert_close(maps(x), maps.conv(framed))
+        assert maps(x).shape[1:] == maps.shape
+
+    def test_decoders_draw_every_pixel(self, sides):
+        for decoder in (
+            ConvDecoder(5, (3, *sides), channels=2),
+            ModulatedDecoder(3, 2, (3, *sides), channels=2),
+        ):
+            frames = decoder(torch.randn(2, 4, 5))
+            assert frames.shape == (2, 4, 3, *sides) and frames.is_contiguous()
+            assert frames.std((0, 1)).min() > 0
+
+    def test_models_learn(self, sides):
+        sizes = {"f_dim": 4, "z_dim": 2, "channels": 4, "hidden": 16}
+        torch.manual_seed(0)
+        model = pyro_dsae.Unordered((1, *sides), modulated=True, **sizes)
+        guide = pyro_dsae.Pairwise((1, *sides), content_encoder="pooled", **sizes)
+        x = torch.zeros(8, 3, 1, *sides)
+        x[:4, :, :, : sides[0] // 2] = 1
+        losses = pyro_dsae.fit(model, guide, x, steps=40, lr=1e-2, device="cpu").losses
+        assert losses[-1] < 0.5 * losses[0]
+
+
+def test_sides_that_fit_have_no_border(monkeypatch):
+    def never(*args):
+        raise AssertionError("padded")
+
+    encoder, decoder = ConvEncoder((1, 32, 16), 4), ConvDecoder(4, (1, 32, 16))
+    monkeypatch.setattr(F, "pad", never)
+    assert decoder(encoder(torch.rand(2, 1, 32, 16))).shape == (2, 1, 32, 16)
+    with pytest.raises(AssertionError, match="padded"):
+        ConvEncoder((1, 30, 16), 4)(torch.rand(2, 1, 30, 16))
 
 
 class TestPairSummary:

@@ -1,0 +1,80 @@
+"""What each posterior sees while it trains."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import GUIDES, SIZES
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import views
+
+
+class TestViews:
+    def test_recolour_keeps_shapes_and_hides_colour(self):
+        x = torch.zeros(2, 3, 3, 4, 4)
+        x[..., :2, :] = torch.tensor([1.0, 0.0, 0.5]).reshape(3, 1, 1)
+        seen = views.Recolour()(x)
+        assert seen.shape == x.shape
+        assert 0 <= seen.min() and seen.max() <= 1
+        torch.testing.assert_close(seen[:, 0], seen[:, 2])  # one map for all frames of a sequence
+        assert not torch.allclose(seen[0], seen[1])  # another for each sequence
+        assert (seen[..., :2, :] - seen[..., :2, :1]).abs().max() < 1e-6  # areas stay even
+        assert seen[..., 2:, :].abs().max() == 0  # black stays black
+
+        # Two pure colours of one brightness look alike on average.
+        red, green = (
+            torch.eye(3)[i].reshape(1, 1, 3, 1, 1).expand(5000, 1, 3, 1, 1) for i in (0, 1)
+        )
+        means = [views.Recolour()(colour).mean(0) for colour in (red, green)]
+        torch.testing.assert_close(*means, atol=0.05, rtol=0)
+
+    def test_few_frames_are_frames_of_the_same_sequence(self, x):
+        seen = views.FewFrames(3)(x)
+        assert seen.shape == (12, 3, 3, 16, 16)
+        for i in range(12):
+            found = {t for s in seen[i] for t in range(4) if torch.equal(s, x[i, t])}
+            assert len(found) == 3
+
+    def test_shuffled_strips_are_the_same_strips(self, x):
+        seen = views.ShuffleStrips(4)(x)
+        strips, shuffled = (v.unfold(-1, 4, 4).flatten(0, 1) for v in (x, seen))
+        assert not torch.equal(strips, shuffled)
+        for before, after in zip(strips, shuffled, strict=True):  # (C, H, strips, 4)
+            found = [any(torch.equal(b, a) for b in before.unbind(2)) for a in after.unbind(2)]
+            assert all(found)
+            torch.testing.assert_close(before.sum((2, 3)), after.sum((2, 3)))
+
+    def test_jitter_shifts_frames_and_changes_their_light(self):
+        x = torch.zeros(1, 300, 1, 9, 9)
+        x[..., 4, 4] = 0.5
+        seen = views.Jitter(2)(x)
+        assert seen.shape == x.shape
+        assert (seen.flatten(2) > 0).sum(-1).eq(1).all()  # one bright pixel, somewhere else
+        places = seen.flatten(2).argmax(-1)
+        rows, columns = places // 9, places % 9
+        for found in (rows, columns):
+            assert set(found.flatten().tolist()) == {2, 3, 4, 5, 6}
+        light = seen.flatten(2).amax(-1)
+        torch.testing.assert_close((2 * light).log().std(), torch.tensor(0.2), atol=0.04, rtol=0)
+        still = torch.rand(2, 3, 3, 8, 8)
+        torch.testing.assert_close(views.Jitter(0, contrast=0.0)(still), still)
+        assert torch.equal(
+            views.Jitter(3, contrast=0.0)(torch.ones_like(still)), torch.ones_like(still)
+        )
+
+    def test_strips_must_divide_the_frame(self, x):
+        with pytest.raises(ValueError, match="width of 16 .* strips of 5"):
+            views.ShuffleStrips(5)(x)
+
+    @pytest.mark.parametrize("guide_type", GUIDES)
+    def test_views_act_in_training_only_and_on_their_own_site(self, x, guide_type):
+        class Blank(nn.Module):
+            def forward(self, x):
+                return torch.zeros_like(x)
+
+        guide = guide_type((3, 16, 16), **SIZES, content_view=Blank())
+        assert torch.equal(*pyro_dsae.infer(guide, x)["f"][:2])
+        assert not torch.equal(*pyro_dsae.infer(guide, x)["z"][:2])
+        assert not torch.equal(*pyro_dsae.infer(guide.eval(), x)["f"][:2])
