@@ -1,7 +1,5 @@
 """Disentangled sequential autoencoders in Pyro: take a sequence apart into content and dynamics."""
 
-import pyro
-
 from ._compat import check_torchvision
 from ._moved import keep_old_paths
 from .control import forecast, generate, infer, reconstruct, swap
@@ -15,9 +13,6 @@ from .training import History, elbo_terms, evaluate_elbo, fit
 
 check_torchvision()
 keep_old_paths(__name__)
-
-# Weights live in the modules, never in Pyro's global parameter store.
-pyro.settings.set(module_local_params=True)
 
 __version__ = "0.1.0"
 __all__ = [

@@ -2,9 +2,10 @@
 
 Each function conditions a model with :func:`pyro.poutine.condition`; none adds a mechanism of its own.
 Latents are ``f``, ``(N, f_dim)``, and ``z``, ``(N, T, z_dim)``, where a model does not say otherwise; frames
-are ``(N, T, *frame)``. A model names its sites of content and of dynamics, see
-:class:`~pyro_dsae.program.Program`.
-Put modules into evaluation mode first (``model.eval()``); no function tracks gradients.
+are ``(N, T, *frame)``, floats or bytes, on any device. A model names its sites of content and of dynamics,
+see :class:`~pyro_dsae.program.Program`.
+Control is evaluation: no function tracks gradients or looks through training views, whatever mode the
+modules are in, and all leave that mode as it was.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from .checks import as_frames, check_at_least, check_latents, check_pair, latents_of
 from .handlers import PosteriorMean, latent_sites
+from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
 
@@ -27,15 +30,19 @@ def _latents(guide: Callable, x: Tensor) -> dict[str, Tensor]:
     return {name: nodes[name]["value"] for name in latent_sites(trace)}
 
 
-@torch.no_grad()
-def infer(guide: Callable, x: Tensor, *, sample: bool = False) -> dict[str, Tensor]:
-    """The latents of ``x`` by site: the means of f, and of z given f; or one draw if ``sample``."""
-    if not sample:
-        guide = PosteriorMean()(guide)
-    return _latents(guide, x)
+def infer(
+    guide: Callable, x: Tensor, *, sample: bool = False, model: Program | None = None
+) -> dict[str, Tensor]:
+    """The latents of ``x`` by site: the means of f, and of z given f; or one draw if ``sample``.
+
+    :param model: the frames must be such as its likelihood takes.
+    :raises ValueError: if ``x`` is of other frames, not finite, or out of range.
+    """
+    with evaluating(guide):
+        x = as_frames(guide, x, model)
+        return _latents(guide if sample else PosteriorMean()(guide), x)
 
 
-@torch.no_grad()
 def generate(
     model: Program,
     *,
@@ -46,63 +53,88 @@ def generate(
     """Mean frames, ``(N, T, *frame)``, of the model with some of its latents fixed, or none.
 
     What is not given is drawn from the prior: ``f`` alone gives one content fresh dynamics of any
-    length, ``z`` alone gives one motion fresh contents.
+    length, ``z`` alone gives one motion fresh contents, and a z of fewer than ``num_frames`` steps goes on
+    as its prior does, by :meth:`~pyro_dsae.priors.AutoregressiveNormal.prefix_condition`.
 
     :param latents: tensors by site, such as ``f`` and ``z``; one of shape ``(N, T, dim)`` sets T.
-    :raises ValueError: if latents or the sizes asked for do not agree.
+    :raises ValueError: if the model has no such latents, or latents and sizes do not agree.
     """
+    check_at_least(1, batch_size=batch_size, num_frames=num_frames)
     fixed = {name: value for name, value in latents.items() if value is not None}
+    check_latents(model, fixed)
     for name, value in fixed.items():
         if batch_size not in (None, len(value)):
             raise ValueError(f"{name} holds {len(value)} sequences, expected {batch_size}")
         batch_size = len(value)
-        if value.dim() == 3:
-            if num_frames not in (None, value.shape[1]):
-                raise ValueError(f"{name} holds {value.shape[1]} frames, expected {num_frames}")
-            num_frames = value.shape[1]
-    return poutine.condition(model, data=fixed)(batch_size=batch_size, num_frames=num_frames)
+    seen = {name: z.shape[1] for name, z in fixed.items() if _moves(model, name, z)}
+    longest = max(seen.values(), default=None)
+    num_frames = num_frames or longest
+    for name, steps in seen.items():
+        if num_frames is not None and steps > num_frames:
+            raise ValueError(f"{name} holds {steps} frames, expected {num_frames}")
+    with evaluating(model):
+        fixed = {name: value.to(device_of(model)) for name, value in fixed.items()}
+        pasts = {name: fixed.pop(name) for name, steps in seen.items() if steps != num_frames}
+        sizes = {"batch_size": batch_size, "num_frames": num_frames}
+        if pasts:
+            prior: Any = poutine.trace(poutine.condition(model, data=fixed)).get_trace(**sizes)
+            # The laws of what follows may depend on latents that were just drawn, such as f.
+            for name in (*latents_of(model), *pasts):
+                if name not in pasts and name not in fixed:
+                    fixed[name] = prior.nodes[name]["value"]
+            for name, past in pasts.items():
+                future = prior.nodes[name]["fn"].prefix_condition(past).sample()
+                fixed[name] = torch.cat([past, future], dim=1)
+        return poutine.condition(model, data=fixed)(**sizes)
+
+
+def _moves(model: Program, site: str, value: Tensor) -> bool:
+    """Whether a latent has an axis of time."""
+    known = latents_of(model)
+    return None in known[site] if site in known else value.dim() == 3
 
 
 def reconstruct(model: Program, guide: Callable, x: Tensor, *, sample: bool = False) -> Tensor:
     """Mean frames of the model at the latents of ``x``."""
-    latents: dict[str, Any] = infer(guide, x, sample=sample)
+    check_pair(model, guide)
+    latents: dict[str, Any] = infer(guide, x, sample=sample, model=model)
     return generate(model, num_frames=x.shape[1], **latents)
 
 
 def swap(
     model: Program, guide: Callable, content: Tensor, dynamics: Tensor, *, sample: bool = False
 ) -> Tensor:
-    """The content of one batch of sequences in the dynamics of another."""
-    of_content, of_dynamics = (infer(guide, x, sample=sample) for x in (content, dynamics))
-    latents: dict[str, Any] = {name: of_content[name] for name in getattr(model, "content", ("f",))}
-    latents |= {name: of_dynamics[name] for name in getattr(model, "dynamics", ("z",))}
+    """The content of one batch of sequences in the dynamics of another, as many sequences."""
+    check_pair(model, guide)
+    if len(content) != len(dynamics):
+        raise ValueError(
+            "content and dynamics must hold equally many sequences, "
+            f"got {len(content)} and {len(dynamics)}"
+        )
+    of_content, of_dynamics = (
+        infer(guide, x, sample=sample, model=model) for x in (content, dynamics)
+    )
+    root = unwrapped(model)
+    latents: dict[str, Any] = {name: of_content[name] for name in getattr(root, "content", ("f",))}
+    latents |= {name: of_dynamics[name] for name in getattr(root, "dynamics", ("z",))}
     return generate(model, num_frames=dynamics.shape[1], **latents)
 
 
-@torch.no_grad()
 def forecast(
     model: Program, guide: Callable, x: Tensor, num_frames: int, *, num_futures: int = 1
 ) -> Tensor:
     """Futures of ``x``: ``(num_futures, N, num_frames, *frame)``, the frames after those seen.
 
-    f and z_1:t are drawn from the guide, anew for each future; the prior of z goes on from there by
-    :meth:`~pyro_dsae.priors.AutoregressiveNormal.prefix_condition`. Where z is one vector a
-    sequence, the model just runs on.
+    f and z_1:t are drawn from the guide, anew for each future; the prior of z goes on from there, see
+    :func:`generate`. Where z is one vector a sequence, the model just runs on.
     """
     if num_frames < 1 or num_futures < 1:
         raise ValueError(
             f"num_frames and num_futures must be at least 1, got {num_frames} and {num_futures}"
         )
+    check_pair(model, guide)
     n, seen = x.shape[:2]
-    latents = _latents(guide, x.repeat(num_futures, *[1] * (x.dim() - 1)))
-    past = {name: z for name, z in latents.items() if z.dim() == 3}
-    fixed: dict[str, Any] = {name: v for name, v in latents.items() if name not in past}
-    prior = poutine.trace(poutine.condition(model, data=fixed)).get_trace(
-        batch_size=num_futures * n, num_frames=seen + num_frames
-    )
-    nodes: dict[str, Any] = prior.nodes
-    for name, z_past in past.items():
-        z = nodes[name]["fn"].prefix_condition(z_past).sample()
-        fixed[name] = torch.cat([z_past, z], dim=1)
-    frames = generate(model, num_frames=seen + num_frames, **fixed)[:, seen:]
+    many = torch.as_tensor(x).repeat(num_futures, *[1] * (x.ndim - 1))
+    latents: dict[str, Any] = infer(guide, many, sample=True, model=model)
+    frames = generate(model, num_frames=seen + num_frames, **latents)[:, seen:]
     return frames.reshape(num_futures, n, *frames.shape[1:])

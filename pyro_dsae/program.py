@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+import pyro
+import torch
 from huggingface_hub import PyTorchModelHubMixin
 from pyro.nn import PyroModule
+from pyro.poutine.messenger import unwrap
 from torch import nn
+
+Latents = dict[str, tuple[int | None, ...]]
 
 _announces = True
 
@@ -29,18 +34,59 @@ def unannounced() -> Iterator[None]:
         _announces = before
 
 
+def unwrapped(program: Callable) -> Callable:
+    """The program itself, without the handlers around it."""
+    return program if isinstance(program, nn.Module) else unwrap(program)
+
+
+def device_of(program: Callable) -> torch.device:
+    """The device of a program's weights; the CPU where it has none."""
+    root = unwrapped(program)
+    first = next(root.parameters(), None) if isinstance(root, nn.Module) else None
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextmanager
+def evaluating(*programs: Callable) -> Iterator[None]:
+    """Within, programs are in evaluation mode and track no gradients; then each part is as it was."""
+    roots = [root for root in map(unwrapped, programs) if isinstance(root, nn.Module)]
+    training = {module: module.training for root in roots for module in root.modules()}
+    try:
+        for root in roots:
+            root.eval()
+        with torch.no_grad():
+            yield
+    finally:
+        for module, flag in training.items():
+            module.training = flag
+
+
 class Program(PyroModule, PyTorchModelHubMixin):
     """A Pyro program whose weights are its own, with ``save_pretrained`` and ``from_pretrained``.
 
-    Under ``module_local_params`` weights stay out of Pyro's global store, and programs do not share them by
-    name. :class:`pyro.infer.SVI` still asks each weight for its unconstrained value, as if it came from
-    there; a weight without constraint is its own.
+    It makes and runs itself under Pyro's setting ``module_local_params``, whatever it is outside: weights
+    stay out of the global store, and programs do not share them by name. :class:`pyro.infer.SVI` still
+    asks each weight for its unconstrained value, as if it came from there; a weight without constraint is
+    its own.
     """
 
     content: ClassVar[tuple[str, ...]] = ("f",)
     """The sites of what stays over a sequence."""
     dynamics: ClassVar[tuple[str, ...]] = ("z",)
     """The sites of what moves."""
+
+    @pyro.settings.context(module_local_params=True)
+    def __init__(self) -> None:
+        super().__init__()
+
+    @pyro.settings.context(module_local_params=True)
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def latents(self) -> Latents:
+        """Shapes of the latents of one sequence by site, None for time: {"f": (32,), "z": (None, 6)}."""
+        return {}
 
     def __getattr__(self, name: str) -> Any:
         part = self.__dict__.get("_modules", {}).get(name)

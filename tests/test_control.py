@@ -77,10 +77,10 @@ def test_forecast_starts_where_the_past_ends(make_pair, x):
 
 def test_sizes_that_do_not_agree(make_pair):
     model, guide = make_pair()
-    with pytest.raises(ValueError, match="z holds 4 sequences, expected 2"):
+    with pytest.raises(ValueError, match="equally many sequences, got 2 of f, 4 of z"):
         generate(model, f=torch.zeros(2, 5), z=torch.zeros(4, 3, 3))
-    with pytest.raises(ValueError, match="z holds 3 frames, expected 9"):
-        generate(model, z=torch.zeros(4, 3, 3), num_frames=9)
+    with pytest.raises(ValueError, match="z holds 9 frames, expected 3"):
+        generate(model, z=torch.zeros(4, 9, 3), num_frames=3)
     with pytest.raises(ValueError, match="f holds 2 sequences, expected 5"):
         generate(model, f=torch.zeros(2, 5), batch_size=5)
     with pytest.raises(ValueError, match="must be at least 1, got 0 and 1"):

@@ -21,7 +21,7 @@ FLOORS = [
     {"_moved", "_compat"},
     {"data", "nn", "program"},
     {"priors", "likelihoods", "views", "objectives"},
-    {"models", "guides", "handlers"},
+    {"models", "guides", "handlers", "checks"},
     {"saving", "training", "control", "inference_data"},
     {"metrics"},
     {"plotting"},

@@ -23,7 +23,7 @@ from ..nn import (
     check_sequences,
     frame_encoder,
 )
-from ..program import Program
+from ..program import Latents, Program
 from ..views import View, encode_views
 
 
@@ -64,6 +64,7 @@ class SequenceGuide(Program):
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
+        self.f_dim, self.z_dim = f_dim, z_dim
         self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
         self.content_encoder = self._content_encoder(content_encoder, hidden, channels)
         self.content_view, self.dynamics_view = content_view, dynamics_view
@@ -71,6 +72,10 @@ class SequenceGuide(Program):
         self.summary = self.make_summary(hidden)
         self.f_head = GaussianHead(self.summary.features, f_dim)
         self.make_dynamics(f_dim, z_dim, hidden)
+
+    @property
+    def latents(self) -> Latents:
+        return {"f": (self.f_dim,), "z": (*[None] * (self.z_axes - 1), self.z_dim)}
 
     def _content_encoder(
         self, encoder: nn.Module | str | bool, hidden: int, channels: Channels

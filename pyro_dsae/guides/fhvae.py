@@ -26,7 +26,7 @@ from ..nn import (
     check_sequences,
     frame_encoder,
 )
-from ..program import Program
+from ..program import Latents, Program
 
 
 class FHVAEGuide(Program):
@@ -68,6 +68,11 @@ class FHVAEGuide(Program):
         self.z2_head, self.z1_head = GaussianHead(hidden, z2_dim), GaussianHead(hidden, z1_dim)
         self.mu2 = nn.Embedding(utterances, z2_dim)
         nn.init.normal_(self.mu2.weight, 0.0, 0.1)
+
+    @property
+    def latents(self) -> Latents:
+        z1, z2 = (head.dense.out_features // 2 for head in (self.z1_head, self.z2_head))
+        return {"mu2": (z2,), "z2": (z2,), "z1": (z1,)}
 
     def forward(
         self,

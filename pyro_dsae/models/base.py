@@ -13,8 +13,42 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, beside, check_frame_shape, check_sequences, frame_decoder, over_frames
-from ..program import Program
+from ..nn import (
+    Channels,
+    FrameShape,
+    beside,
+    check_frame_shape,
+    check_sequences,
+    frame_decoder,
+    over_frames,
+)
+from ..program import Latents, Program
+
+
+def sizes(
+    x: Tensor | None,
+    frame_shape: FrameShape,
+    batch_size: int | None,
+    num_frames: int | None,
+    default: int = 8,
+) -> tuple[int, int]:
+    """N and T: those of ``x``, ``(N, T, *frame)``, or as asked for; 1 and ``default`` where nothing is.
+
+    :raises ValueError: if they are less than 1, or ``x`` is of other frames.
+    """
+    if x is not None:
+        check_sequences(x, frame_shape)
+        return x.shape[0], x.shape[1]
+    for name, size in (("batch_size", batch_size), ("num_frames", num_frames)):
+        if size is not None and size < 1:
+            raise ValueError(f"{name} must be at least 1, got {size}")
+    return batch_size or 1, num_frames or default
+
+
+def check_event(site: str, value: Tensor, shape: torch.Size) -> None:
+    """ValueError if a latent that was given from outside is not ``(*, *shape)``."""
+    if value.shape[value.dim() - len(shape) :] != shape:
+        raise ValueError(f"{site} must be (*, {', '.join(map(str, shape))}), got {(*value.shape,)}")
 
 
 class SequenceModel(Program):
@@ -62,6 +96,10 @@ class SequenceModel(Program):
         self.likelihood = make_likelihood(likelihood)
         self.register_buffer("prior_scale", torch.ones(f_dim), persistent=False)
 
+    @property
+    def latents(self) -> Latents:
+        return {"f": (self.f_dim,), "z": (None, self.z_dim)}
+
     @abstractmethod
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:
         """The network of p(z_1:T | f)."""
@@ -90,14 +128,15 @@ class SequenceModel(Program):
         :param batch_size: N, when there is no ``x`` (default 1).
         :param num_frames: T, when there is no ``x`` (default 8).
         """
-        if x is not None:
-            check_sequences(x, self.frame_shape)
-            batch_size, num_frames = x.shape[:2]
-        with pyro.plate("sequences", batch_size or 1, dim=-1):
+        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames)
+        with pyro.plate("sequences", batch_size, dim=-1):
             p_f = dist.Normal(torch.zeros_like(self.prior_scale), self.prior_scale)
             f = pyro.sample("f", p_f.to_event(1))
-            z = pyro.sample("z", self.p_z(f, num_frames or 8))
-            h = self.states(z, num_frames or 8)
+            p_z = self.p_z(f, num_frames)
+            z = pyro.sample("z", p_z)
+            check_event("f", f, p_f.batch_shape)
+            check_event("z", z, p_z.event_shape)
+            h = self.states(z, num_frames)
             latent = beside(f.unsqueeze(-2), h)
             p_x = self.likelihood(over_frames(self.decoder, latent, 1, self.frames_at_once))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)

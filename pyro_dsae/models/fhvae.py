@@ -15,8 +15,9 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, along_time, beside, check_frame_shape, check_sequences, frame_decoder
-from ..program import Program
+from ..nn import Channels, along_time, beside, check_frame_shape, frame_decoder
+from ..program import Latents, Program
+from .base import check_event, sizes
 
 
 class FHVAE(Program):
@@ -57,6 +58,11 @@ class FHVAE(Program):
         self.register_buffer("z1_scale", torch.ones(z1_dim), persistent=False)
         self.register_buffer("mu2_scale", torch.ones(z2_dim), persistent=False)
 
+    @property
+    def latents(self) -> Latents:
+        z1, z2 = len(self.z1_scale), len(self.mu2_scale)
+        return {"mu2": (z2,), "z2": (z2,), "z1": (z1,)}
+
     def forward(
         self,
         x: Tensor | None = None,
@@ -73,19 +79,23 @@ class FHVAE(Program):
         :param utterance: for the guide; not used here.
         :param segments: n, how many its utterance has, ``(N,)`` (default 1).
         """
-        if x is not None:
-            check_sequences(x, self.frame_shape)
-            batch_size, num_frames = x.shape[:2]
+        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames, default=20)
         share = 1.0 if segments is None else segments.reciprocal()
-        with pyro.plate("sequences", batch_size or 1, dim=-1):
+        with pyro.plate("sequences", batch_size, dim=-1):
             p_mu2 = dist.Normal(torch.zeros_like(self.mu2_scale), self.mu2_scale)
             with poutine.scale(scale=share):
                 mu2 = pyro.sample("mu2", p_mu2.to_event(1))
             z2 = pyro.sample("z2", dist.Normal(mu2, self.z2_scale).to_event(1))
             p_z1 = dist.Normal(torch.zeros_like(self.z1_scale), self.z1_scale)
             z1 = pyro.sample("z1", p_z1.to_event(1))
+            for site, value, scale in (
+                ("mu2", mu2, self.mu2_scale),
+                ("z2", z2, self.mu2_scale),
+                ("z1", z1, self.z1_scale),
+            ):
+                check_event(site, value, scale.shape)
             z = beside(z1, z2).unsqueeze(-2)
-            z = z.expand(*z.shape[:-2], num_frames or 20, -1)
+            z = z.expand(*z.shape[:-2], num_frames, -1)
             p_x = self.likelihood(self.decoder(beside(along_time(self.lstm, z), z)))
             pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
         return p_x.mean

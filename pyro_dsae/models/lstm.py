@@ -12,10 +12,15 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 
 from ..nn import LSTMRollout
+from ..program import Latents
 from .base import SequenceModel
 
 
 class _Deterministic(SequenceModel):
+    @property
+    def latents(self) -> Latents:
+        return {"f": (self.f_dim,), "z": (self.z_dim,)}
+
     def state_dim(self, z_dim: int, hidden: int) -> int:
         return hidden
 

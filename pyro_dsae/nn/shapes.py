@@ -24,3 +24,5 @@ def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
         raise ValueError(
             f"x must be (batch, time, {axes}) with frames of {frame_shape}, got {tuple(x.shape)}"
         )
+    if 0 in x.shape:
+        raise ValueError(f"x must not be empty, got {tuple(x.shape)}")
