@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.util import site_is_subsample
 
 
 class KLWeights(Messenger):
@@ -25,10 +26,23 @@ class KLWeights(Messenger):
         if negative:
             raise ValueError(f"KL weights must not be negative, got {negative}")
         self.weights = dict(weights)
+        self.latents: list[str] = []  # that have come by
 
     def _pyro_sample(self, msg: Any) -> None:
-        if not msg["is_observed"] and msg["name"] in self.weights:
+        if msg["is_observed"] or site_is_subsample(msg):
+            return
+        if msg["name"] not in self.latents:
+            self.latents.append(msg["name"])
+        if msg["name"] in self.weights:
             msg["scale"] = msg["scale"] * self.weights[msg["name"]]
+
+    def check(self) -> None:
+        """ValueError if a weight is of no latent that has come by."""
+        unknown = [name for name in self.weights if name not in self.latents]
+        if unknown:
+            raise ValueError(
+                f"kl_weights must name some of {', '.join(self.latents)}, got {', '.join(unknown)}"
+            )
 
 
 def piecewise_linear(*points: tuple[int, float]) -> Callable[[int], float]:

@@ -13,7 +13,9 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..checks import as_frames, check_at_least, check_pair
 from ..handlers import latent_sites
+from ..program import device_of, evaluating
 from .batches import as_dataset, in_order
 
 
@@ -37,7 +39,6 @@ def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> 
     return terms
 
 
-@torch.no_grad()
 def evaluate_elbo(
     model: nn.Module,
     guide: nn.Module,
@@ -47,17 +48,18 @@ def evaluate_elbo(
     seed: int = 0,
 ) -> dict[str, float]:
     """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
-    device = next(model.parameters()).device
+    check_pair(model, guide)
+    check_at_least(1, batch_size=batch_size)
+    device = device_of(model)
     totals: dict[str, float] = {}
     count = dims = 0
-    training = model.training, guide.training
-    model.eval(), guide.eval()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    devices = [device] if device.type == "cuda" else []
+    with evaluating(model, guide), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         for x, _ in in_order(as_dataset(data), batch_size, device):
+            x = as_frames(model, x, model)
             for name, values in elbo_terms(model, guide, x).items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
             count, dims = count + len(x), x[0].numel()
-    model.train(training[0]), guide.train(training[1])
     means = {name: total / count for name, total in totals.items()}
     return {**means, "bits_per_dim": -means["elbo"] / (dims * math.log(2))}

@@ -14,17 +14,18 @@ from pathlib import Path
 import pyro
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from accelerate.utils import gather_object, set_seed
 from pyro.infer import ELBO
+from pyro.optim import PyroOptim
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from ..objectives import KLWeights, ReparametrisedELBO
-from ..program import unannounced
+from ..checks import as_frames, check_at_least, check_keywords, check_pair, check_range
+from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
 from .batches import Batches, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard
+from .devices import make_accelerator
 from .evaluation import evaluate_elbo
 
 Weight = float | Callable[[int], float]
@@ -63,7 +64,7 @@ def fit(
     callback: Callable[[History], None] | None = None,
     accelerator: Accelerator | None = None,
 ) -> History:
-    """Train model and guide together by SVI; both are changed in place.
+    """Train model and guide together by SVI; both are changed in place, and end in evaluation mode.
 
     :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``.
     :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
@@ -84,24 +85,45 @@ def fit(
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.
     :param resume: go on from the newest checkpoint of ``checkpoint_dir``, if there is one. On the same
         machine the losses are those of an uninterrupted run.
-    :param device: ``cpu``, or None for the accelerator where there is one.
+    :param device: ``cpu``, the kind of accelerator that there is, such as ``cuda``, or None: the
+        accelerator where there is one.
     :param precision: ``auto`` (bf16 on a GPU that has it), ``no`` or ``bf16``.
     :param log_every: steps between readings of the loss and checks that it is finite.
     :param progress: a progress bar; by default when standard error is a terminal.
     :param callback: called after each step with the history so far, its newest losses not yet read.
     :returns: losses and their parts over the steps, means over the processes.
+    :raises ValueError: before the first step, in one line, if an argument, the pair or the data do not fit.
     :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
     """
+    check_at_least(
+        1,
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        validate_every=validate_every,
+        checkpoint_every=checkpoint_every,
+        log_every=log_every,
+    )
+    check_at_least(0, num_workers=num_workers)
+    for name, value in (("lr", lr), ("clip_norm", clip_norm)):
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{name} must be positive, got {value}")
+    if kl_weights is not None and not isinstance(kl_weights, Mapping):
+        raise ValueError(f'kl_weights must be a weight by site, {{"z": 2.0}}, got {kl_weights!r}')
+    check_pair(model, guide)
+    check_keywords(labels, model, guide)
+    elbo = ReparametrisedELBO() if elbo is None else elbo
+    by_itself = descends_by_itself(elbo)
     if (steps is None) == (epochs is None):
         raise ValueError(f"give one of steps and epochs, got steps={steps} and epochs={epochs}")
     if schedule not in _DECAY:
         raise ValueError(f"schedule must be one of {', '.join(_DECAY)}, got {schedule!r}")
-    accelerator = accelerator or _make_accelerator(device, precision)
+    accelerator = accelerator or make_accelerator(device, precision)
+    if by_itself and accelerator.num_processes > 1:
+        raise ValueError(f"{type(elbo).__name__} trains in one process alone, use Trace_ELBO")
     dataset = as_dataset(data)
     batches = Batches(dataset, batch_size, accelerator, num_workers, seed)
     total = steps if steps is not None else (epochs or 0) * len(batches)
-    if total < 1:
-        raise ValueError(f"there must be at least one step, got steps={steps}, epochs={epochs}")
     validate_every = validate_every or len(batches)
     held_out = None if validation is None else as_dataset(validation)
     if held_out is not None and len(held_out) < accelerator.num_processes:  # type: ignore[arg-type]
@@ -113,9 +135,11 @@ def fit(
 
     model.train().to(accelerator.device)
     guide.train().to(accelerator.device)
-    pair = (elbo or ReparametrisedELBO())(model, guide)
+    pair = elbo(model, guide)
     parameters = [p for p in pair.parameters() if p.requires_grad]
-    optim = optimizer(parameters) if optimizer else torch.optim.Adam(parameters, lr, fused=True)
+    if not parameters:
+        raise ValueError("model and guide must have parameters to train, got none")
+    optim = _make_optimizer(optimizer, parameters, lr)
     decay = torch.optim.lr_scheduler.LambdaLR(
         optim, lambda step: _DECAY[schedule](min(step / total, 1.0))
     )
@@ -126,7 +150,8 @@ def fit(
         raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
     history = (checkpoints.load() if resume else None) or History()
 
-    unread: list[Tensor] = []  # losses still on the device
+    unread: list[Tensor] = []  # losses still on the device, and the range of the frames
+    extremes: list[Tensor] = []
     clock = time.perf_counter()
     quiet = None if progress is None else not progress  # None: quiet unless a terminal
     # Processes stop after the same step, and have to ask each other; a GPU would have to wait for it.
@@ -149,20 +174,19 @@ def fit(
             if first:
                 bad = None if x.isfinite().all() else f"no step taken: {batches.describe(step)}"
                 _raise_in_all(bad)
-            with (
-                KLWeights(weights),
-                unannounced(),
-                accelerator.autocast(),
-                pyro.validation_enabled(first),
-            ):
-                loss = pair(x, **given) / len(x)
-            loss.backward()
+                as_frames(model, x, model)
+            extremes.append(torch.stack(x.aminmax()))
+            weighted = KLWeights(weights)
+            with weighted, accelerator.autocast(), pyro.validation_enabled(first):
+                loss = add_gradients(pair, elbo, (model, guide), x, given)
+            if first:
+                weighted.check()
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, clip_norm)
             optim.step()
             decay.step()
             optim.zero_grad()
-            unread.append(loss.detach())
+            unread.append(loss)
             history.step = step = step + 1
             bar.update()
             if callback is not None:
@@ -173,12 +197,13 @@ def fit(
             save = last or step % checkpoint_every == 0
             if save or step % log_every == 0:
                 losses = _read(unread, step, batches, checkpoints, accelerator)
+                _check_ranges(model, extremes, step, accelerator)
                 now = time.perf_counter()
                 rate = len(losses) * len(x) * accelerator.num_processes / (now - clock)
                 bar.set_postfix_str(f"loss {losses[-1]:.1f}, {rate:.0f} sequences/s")
                 history.losses += losses
                 history.seconds += now - clock
-                unread, clock = [], now
+                unread, extremes, clock = [], [], now
             if held_out is not None and (last or step % validate_every == 0):
                 scores = _evaluate_in_all(model, guide, held_out, batch_size, seed, accelerator)
                 history.validation.append({"step": step, **scores})
@@ -187,6 +212,7 @@ def fit(
             if stop or (step == total and interrupt.seen):
                 saved = f"; go on from {checkpoints.latest()}" if checkpoint_dir else ""
                 raise KeyboardInterrupt(f"stopped after step {step} of {total}{saved}")
+    model.eval(), guide.eval()
     return history
 
 
@@ -216,6 +242,34 @@ def _read(
             )
             _raise_in_all(None if math.isfinite(loss) else bad)
     return losses
+
+
+def _check_ranges(
+    model: nn.Module, extremes: Sequence[Tensor], step: int, accelerator: Accelerator
+) -> None:
+    """ValueError in all processes if frames of the steps before ``step`` are not as the likelihood asks."""
+    low, high = torch.stack([*extremes]).unbind(1)
+    both = accelerator.gather(torch.stack([low.min(), high.max()]))
+    try:
+        check_range(model, float(both.min()), float(both.max()))
+    except ValueError as error:
+        raise ValueError(f"{error}, in steps {step - len(extremes)} to {step - 1}") from None
+
+
+def _make_optimizer(
+    make: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None,
+    parameters: Sequence[nn.Parameter],
+    lr: float,
+) -> torch.optim.Optimizer:
+    if make is None:
+        return torch.optim.Adam(parameters, lr, fused=True)
+    made = None if isinstance(make, PyroOptim) else make(parameters)
+    if not isinstance(made, torch.optim.Optimizer):
+        raise ValueError(
+            "optimizer must make a torch optimiser from parameters, such as "
+            f"lambda parameters: torch.optim.Adam(parameters, 1e-3), got {make!r}"
+        )
+    return made
 
 
 def _any(flag: bool, accelerator: Accelerator) -> bool:
@@ -249,21 +303,6 @@ def _evaluate_in_all(
         return scores
     parts = torch.tensor([*scores.values()], device=accelerator.device) * (len(share) / size)
     return dict(zip(scores, accelerator.reduce(parts, "sum").tolist(), strict=True))
-
-
-def _make_accelerator(device: str | None, precision: str) -> Accelerator:
-    if precision not in ("auto", "no", "bf16"):
-        raise ValueError(f"precision must be 'auto', 'no' or 'bf16', got {precision!r}")
-    # Accelerate joins processes on a CPU only where it is told that there is nothing else.
-    cpu = device == "cpu" or not torch.accelerator.is_available()
-    if precision == "auto":
-        bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16" if bf16 else "no"
-    if not torch.distributed.is_initialized():
-        AcceleratorState._reset_state(
-            reset_partial_state=True
-        )  # a run may differ from the one before
-    return Accelerator(cpu=cpu, mixed_precision=precision)
 
 
 def _chosen(

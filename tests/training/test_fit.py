@@ -188,7 +188,7 @@ def test_bad_arguments(make_pair, x):
     for options, message in [
         ({}, "one of steps and epochs, got steps=None and epochs=None"),
         ({"steps": 1, "epochs": 1}, "one of steps and epochs"),
-        ({"steps": 0}, "at least one step, got steps=0"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"steps": 1, "schedule": "steep"}, "schedule must be one of cosine, .*, got 'steep'"),
         ({"steps": 1, "precision": "int8"}, "precision must be .* got 'int8'"),
     ]:
