@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from huggingface_hub import PyTorchModelHubMixin
 from pyro.nn import PyroModule
 from torch import nn
+
+from .hub import HubMixin
 
 _announces = True
 
@@ -29,7 +30,7 @@ def unannounced() -> Iterator[None]:
         _announces = before
 
 
-class Program(PyroModule, PyTorchModelHubMixin):
+class Program(PyroModule, HubMixin):
     """A Pyro program whose weights are its own, with ``save_pretrained`` and ``from_pretrained``.
 
     Under ``module_local_params`` weights stay out of Pyro's global store, and programs do not share them by
