@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 import pyro
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from pyro.nn import PyroModule
 from pyro.poutine.messenger import unwrap
 from torch import nn
+
+from .hub import HubMixin
 
 Latents = dict[str, tuple[int | None, ...]]
 
@@ -61,7 +62,7 @@ def evaluating(*programs: Callable) -> Iterator[None]:
             module.training = flag
 
 
-class Program(PyroModule, PyTorchModelHubMixin):
+class Program(PyroModule, HubMixin):
     """A Pyro program whose weights are its own, with ``save_pretrained`` and ``from_pretrained``.
 
     It makes and runs itself under Pyro's setting ``module_local_params``, whatever it is outside: weights

@@ -1,37 +1,111 @@
-"""The weights of a model with its guide, in a folder to keep or to share."""
+"""A model with its guide, in a folder to keep or to share."""
 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from torch import nn
 
 from . import guides, models
+from .hub import read_json
+from .program import Program
+
+_FAMILIES = {"model": models, "guide": guides}
+_INDEX = "index.json"
 
 
 def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
-    """Write both as safetensors with their configuration: ``folder/{model,guide}`` and an index."""
+    """Write both as safetensors with their configuration: ``folder/{model,guide}`` and an index.
+
+    Both are written aside and then take the place of what was there: the folder holds the old pair or the
+    new one, never half of each. Its other files stay.
+
+    What JSON cannot hold is named by a warning: of networks of your own the weights are kept, and the
+    networks are passed to :func:`load`; of views nothing is needed but to train on. The data's scaling is not
+    the model's: keep it beside, ``safetensors.torch.save_file(vars(data.scaling), "scaling.safetensors")``.
+
+    :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`.
+    """
+    pair = {"model": model, "guide": guide}
+    for role, program in pair.items():
+        if not isinstance(program, Program):
+            raise ValueError(f"{role} must be a Program, got {type(program).__name__}")
     folder = Path(folder)
-    index = {}
-    for role, module in (("model", model), ("guide", guide)):
-        module.save_pretrained(folder / role)  # type: ignore[operator]
-        index[role] = type(module).__name__
-    (folder / "index.json").write_text(json.dumps(index, indent=2) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
+        new = Path(aside, "new")
+        for role, program in pair.items():
+            program.save_pretrained(new / role)  # type: ignore[operator]
+        names = {role: type(program).__name__ for role, program in pair.items()}
+        (new / _INDEX).write_text(json.dumps(names, indent=2) + "\n")
+        _exchange(folder, new, Path(aside, "old"))
 
 
-def load(folder: str | Path) -> tuple[nn.Module, nn.Module]:
+def _exchange(folder: Path, new: Path, old: Path) -> None:
+    """Put the new pair in the place of the old one; all goes back if any of it fails.
+
+    The index goes first and comes last: where it is, the pair is whole.
+    """
+    old.mkdir()
+    names = (_INDEX, *_FAMILIES)
+    moves = [(folder / name, old / name) for name in names if (folder / name).exists()]
+    moves += [(new / name, folder / name) for name in reversed(names)]
+    with ExitStack() as undo:
+        for source, target in moves:
+            os.replace(source, target)
+            undo.callback(os.replace, target, source)
+        undo.pop_all()
+
+
+def load(folder: str | Path, **options: Any) -> tuple[nn.Module, nn.Module]:
     """The model and the guide that :func:`save` wrote, on the CPU and in evaluation mode.
 
-    For networks of your own use ``from_pretrained(folder / "model", decoder=...)`` of the class itself.
-
-    :raises FileNotFoundError: if ``folder`` holds none.
+    :param options: arguments of either in place of those saved, such as networks of your own:
+        ``load(folder, encoder=..., decoder=...)``. What both take goes to both.
+    :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing.
+    :raises ValueError: if a file is damaged, or weights are missing, left over or of another shape.
+    :raises TypeError: if neither takes one of ``options``.
     """
     folder = Path(folder)
-    index = folder / "index.json"
+    index, before = _read_index(folder)
+    kinds = {role: _find(role, index, folder) for role in _FAMILIES}
+    taken = {role: kind.arguments() for role, kind in kinds.items()}
+    known = dict.fromkeys(name for names in taken.values() for name in names)
+    if unknown := sorted(options.keys() - known.keys()):
+        raise TypeError(
+            f"load takes the arguments of {' and '.join(index[role] for role in kinds)}, "
+            f"{', '.join(known)}, got {', '.join(unknown)}"
+        )
+    model, guide = (
+        kind.from_pretrained(
+            folder / role, **{name: options[name] for name in options if name in taken[role]}
+        )
+        for role, kind in kinds.items()
+    )
+    # Saved anew in between, they might be of two pairs.
+    return (model, guide) if _read_index(folder)[1] == before else load(folder, **options)
+
+
+def _read_index(folder: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The names of the classes, and what tells this index from one written later."""
+    index = folder / _INDEX
     if not index.is_file():
-        raise FileNotFoundError(f"no model in {folder}: {index.name} is missing")
-    names = json.loads(index.read_text())
-    model = getattr(models, names["model"]).from_pretrained(folder / "model")
-    guide = getattr(guides, names["guide"]).from_pretrained(folder / "guide")
-    return model.eval(), guide.eval()
+        raise FileNotFoundError(f"no model in {folder}: {_INDEX} is missing")
+    written = index.stat()
+    return read_json(index), (written.st_ino, written.st_mtime_ns)
+
+
+def _find(role: str, index: dict[str, Any], folder: Path) -> type[Program]:
+    """The class that the index names as its model, or as its guide."""
+    family, name = _FAMILIES[role], index.get(role)
+    if not isinstance(name, str) or name not in family.__all__:
+        raise ValueError(
+            f"{folder / _INDEX} must name as {role} one of {', '.join(family.__all__)}, got {name!r}; "
+            f"load a class of your own by its from_pretrained({str(folder / role)!r})"
+        )
+    return getattr(family, name)

@@ -18,7 +18,7 @@ PACKAGE = Path(pyro_dsae.__file__).parent
 
 # A room may import from the floors below its own, and from nothing else.
 FLOORS = [
-    {"_moved", "_compat"},
+    {"_moved", "_compat", "hub"},
     {"data", "nn", "program"},
     {"priors", "likelihoods", "views", "objectives"},
     {"models", "guides", "handlers", "checks"},

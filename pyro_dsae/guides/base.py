@@ -45,6 +45,7 @@ class SequenceGuide(Program):
         :class:`~pyro_dsae.models.base.SequenceModel`.
     """
 
+    training_only = frozenset({"content_view", "dynamics_view"})
     z_axes: ClassVar[int] = 2
     """Of z: time and ``z_dim``, or 1 where it has no axis of time."""
 

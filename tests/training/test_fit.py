@@ -16,7 +16,6 @@ from accelerate import Accelerator
 from pyro.infer import SVI, Trace_ELBO, TraceMeanField_ELBO
 from torch.utils.data import Dataset
 
-import pyro_dsae
 from pyro_dsae import elbo_terms, evaluate_elbo, fit, piecewise_linear
 from pyro_dsae.training import Checkpoints, NonFiniteLossError
 
@@ -250,23 +249,6 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path):
     _, errors = run.communicate(timeout=120)
     latest = max(tmp_path.glob("step-*"))
     assert f"of 1000000; go on from {latest}" in errors
-
-
-def test_save_and_load_give_the_same_pair(make_pair, x, tmp_path):
-    pair = make_pair(guide=pyro_dsae.Full)
-    pyro_dsae.save(tmp_path, *pair)
-    loaded = pyro_dsae.load(tmp_path)
-    assert [type(m) for m in loaded] == [type(m) for m in pair]
-    torch.testing.assert_close(
-        pyro_dsae.reconstruct(*loaded, x), pyro_dsae.reconstruct(*pair, x), rtol=0, atol=0
-    )
-    assert {p.suffix for p in tmp_path.rglob("*") if p.is_file()} <= {
-        ".safetensors",
-        ".json",
-        ".md",
-    }
-    with pytest.raises(FileNotFoundError, match=r"index.json is missing"):
-        pyro_dsae.load(tmp_path / "model")
 
 
 def test_an_elbo_with_analytic_terms_runs_too(make_pair, x):
