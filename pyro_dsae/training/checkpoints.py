@@ -91,10 +91,11 @@ class Checkpoints:
         try:
             self._write(partial, history)
         except (OSError, RuntimeError, SafetensorError) as error:
+            left = shutil.disk_usage(self.folder).free / 1e6
             shutil.rmtree(partial, ignore_errors=True)
             raise OSError(
-                f"{final} cannot be written ({str(error).splitlines()[0]}); "
-                f"the last good checkpoint is {self.latest()}"
+                f"{final} cannot be written, with {left:.1f} MB left on its disk "
+                f"({str(error).splitlines()[0]}); the last good checkpoint is {self.latest()}"
             ) from error
         if self.accelerator.is_main_process:
             shutil.rmtree(final, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -149,7 +150,9 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
 
     folder = tmp_path / "full"
     try:
-        with pytest.raises(OSError, match=r"00000008 cannot be written \(.+\); .* is .*00000004$"):
+        with pytest.raises(
+            OSError, match=r"00000008 cannot be written, with \d+\.\d MB .* is .*00000004$"
+        ):
             fit(*make_pair(), x, checkpoint_dir=folder, callback=limit, **RUN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -226,3 +229,21 @@ def test_resume_draws_the_same_frames(make_pair, x, tmp_path, workers, after):
     resumed = fit(*again, data, num_workers=after, resume=True, **options)
     assert resumed.losses == history.losses
     assert torch.equal(weights(again), weights(pair))
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_by_kills_full_disks_and_damage(tmp_path, monkeypatch):
+    """The short form of benchmarks/kills.py."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    kills = importlib.import_module("kills")
+    by_kill = kills.killed(tmp_path / "sigkill", kills.sigkill, 4, seed=0)
+    by_term = kills.killed(tmp_path / "sigterm", kills.sigterm, 4, seed=0, workers=2)
+    assert by_kill["kills"] == by_term["kills"] == 4
+    assert by_kill["statuses"].keys() == {-signal.SIGKILL}
+    assert by_term["statuses"].keys() <= {128 + signal.SIGTERM, -signal.SIGTERM}
+    full = kills.full_disk(tmp_path / "full")
+    assert full["status"] == 1 and full["kept"] == ["step-00000021", "step-00000028"]
+    assert "OSError: checkpoints/step-00000035 cannot be written" in full["error"]
+    cut = kills.cut_in_half(tmp_path / "cut")
+    assert cut["files"] == 6
+    assert [found["lost"] for found in (by_kill, by_term, full, cut)] == [0, 0, 0, 0]
