@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from accelerate import Accelerator, skip_first_batches
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset, Sampler, Subset, default_collate
 from torch.utils.data.distributed import DistributedSampler
 
 from ..data.sequences import Sequences
@@ -34,7 +37,8 @@ class Batches:
     transform, goes through a ``DataLoader``.
 
     :param batch_size: sequences a step and process.
-    :param workers: processes that read items; with any, all data sets go through the ``DataLoader``.
+    :param workers: processes that read items; with any, all data sets go through the ``DataLoader``, and
+        what an item draws (by the generators of torch, NumPy and Python) seed, epoch and index determine.
     """
 
     def __init__(
@@ -54,13 +58,14 @@ class Batches:
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
             return
         self.loader = DataLoader(
-            data,
+            _Seeded(data, seed) if workers else data,
             self.batch_size,
-            sampler=self.sampler,
+            sampler=_WithEpoch(self.sampler) if workers else self.sampler,
             drop_last=True,
             num_workers=workers,
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_group,
             # Its own generator: the global one belongs to the model's draws.
             generator=torch.Generator().manual_seed(seed),
         )
@@ -100,6 +105,39 @@ class Batches:
         found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
         cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
         return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
+
+
+class _WithEpoch(Sampler[tuple[int, int]]):
+    """The indices of ``sampler``, each with the epoch: workers that live on know of no other way."""
+
+    def __init__(self, sampler: DistributedSampler) -> None:
+        self.sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.sampler.epoch, index) for index in self.sampler)
+
+
+class _Seeded(Dataset):
+    """Items of ``data`` that draw the same numbers in whichever worker, after whichever others."""
+
+    def __init__(self, data: Dataset, seed: int) -> None:
+        self.data, self.seed = data, seed
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        state = np.random.SeedSequence((self.seed, *key)).generate_state(3).tolist()
+        random.seed(state[0])
+        np.random.seed(state[1])  # noqa: NPY002
+        torch.default_generator.manual_seed(state[2])
+        return self.data[key[1]]
+
+
+def _leave_group(worker: int) -> None:
+    """A signal to the group (Ctrl-C, ``timeout``) is the training process's to answer, not a worker's."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
 
 
 def _on_device(data: Sequences, device: torch.device) -> Sequences:

@@ -1,17 +1,25 @@
-"""Checkpoints of a run, written atomically."""
+"""Checkpoints of a run, written atomically, and the signals that ask for one."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import sys
+import tempfile
+import warnings
+import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
+from torch import Tensor
 
 
 @dataclass
@@ -28,53 +36,110 @@ class Checkpoints:
     """Folders ``step-00000500`` with all that a run needs to go on, the newest ``keep`` of them.
 
     A checkpoint is written under another name and renamed when whole, so a kill at any moment leaves the
-    last good one. Any number of processes can go on from it; they must all see the folder.
+    last good one; checksums tell later damage. Any number of processes can go on from it; they must all
+    see the folder.
     """
 
     def __init__(self, folder: str | Path | None, accelerator: Accelerator, keep: int = 2) -> None:
         self.folder = None if folder is None else Path(folder)
         self.accelerator, self.keep = accelerator, keep
 
+    def check(self, parameters: Iterable[Tensor]) -> None:
+        """See that the folder can be written and has room for one checkpoint more than are kept.
+
+        :raises ValueError: if not.
+        """
+        if self.folder is None:
+            return
+        needed = (self.keep + 1) * 3 * sum(p.nbytes for p in parameters)  # with Adam's two moments
+        existing = next(p for p in (self.folder, *self.folder.parents) if os.path.exists(p))
+        held = sum(file.stat().st_size for path in self.all() for file in path.iterdir())
+        room = shutil.disk_usage(existing).free + held
+        if room < needed:
+            raise ValueError(
+                f"checkpoint_dir must have room for {self.keep + 1} checkpoints, "
+                f"{needed / 1e6:.1f} MB, got {self.folder} with {room / 1e6:.1f} MB"
+            )
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint_dir must be a folder that can be written, got {self.folder} "
+                f"({error.strerror})"
+            ) from error
+
     def all(self) -> list[Path]:
-        """Complete checkpoints, oldest first."""
+        """Checkpoints, oldest first."""
         if self.folder is None:
             return []
         return sorted(self.folder.glob("step-" + "[0-9]" * 8))
 
     def latest(self) -> Path | None:
-        """The newest complete checkpoint."""
-        return next(reversed(self.all()), None)
+        """The newest checkpoint that is whole; its files are read."""
+        return next((path for path in reversed(self.all()) if _damaged(path) is None), None)
 
     def save(self, history: History) -> None:
-        """Write a checkpoint of everything prepared by the accelerator, and of ``history``."""
+        """Write a checkpoint of everything prepared by the accelerator, and of ``history``.
+
+        :raises OSError: if it cannot be written; those before it stay.
+        """
         if self.folder is None:
             return
         final = self.folder / f"step-{history.step:08d}"
         partial = self.folder / f".{final.name}"
-        if self.accelerator.is_main_process:
+        try:
+            self._write(partial, history)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            left = shutil.disk_usage(self.folder).free / 1e6
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-        self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(partial))
-        self.accelerator.wait_for_everyone()
+            raise OSError(
+                f"{final} cannot be written, with {left:.1f} MB left on its disk "
+                f"({str(error).splitlines()[0]}); the last good checkpoint is {self.latest()}"
+            ) from error
         if self.accelerator.is_main_process:
-            (partial / "history.json").write_text(json.dumps(asdict(history)))
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
-            for old in self.all()[: -self.keep]:
-                shutil.rmtree(old)
+            # Later ones are damaged, or this run would have gone on from there.
+            kept = [path for path in self.all() if path <= final][-self.keep :]
+            for other in {*self.all()} - {*kept}:
+                shutil.rmtree(other)
         self.accelerator.wait_for_everyone()
 
+    def _write(self, folder: Path, history: History) -> None:
+        if self.accelerator.is_main_process:
+            for left in folder.parent.glob(".step-*"):  # by a kill
+                shutil.rmtree(left)
+            folder.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.save_state(str(folder))
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            (folder / "history.json").write_text(json.dumps(asdict(history)))
+            checksums = {file.name: _checksum(file) for file in sorted(folder.iterdir())}
+            (folder / _CHECKSUMS).write_text(json.dumps(checksums, indent=2))
+
     def load(self) -> History | None:
-        """Restore the newest checkpoint, the random generators included; None if there is none.
+        """Restore the newest whole checkpoint, the random generators included; None if there is none.
 
         A process that was not there when it was written keeps its generators as they are.
 
-        :raises ValueError: if it is of another architecture.
+        :raises ValueError: if it is of another architecture, or all that there are are damaged.
         """
-        path = self.latest()
-        if path is None:
+        damaged = []
+        for path in reversed(self.all()):
+            file = _damaged(path)
+            if file is None:
+                break
+            damaged.append(str(file))
+        else:
+            if damaged:
+                raise ValueError(f"no checkpoint is whole: {', '.join(damaged)} damaged or missing")
             return None
+        if damaged and self.accelerator.is_main_process:
+            warnings.warn(
+                f"{', '.join(damaged)} damaged or missing: going on from {path}", stacklevel=3
+            )
         try:
             self.accelerator.load_state(str(path))
         except RuntimeError as error:
@@ -85,22 +150,49 @@ class Checkpoints:
         return History(**json.loads((path / "history.json").read_text()))
 
 
+_CHECKSUMS = "checksums.json"
+
+
+def _damaged(checkpoint: Path) -> Path | None:
+    """The first of its files that is not there as it was written."""
+    try:
+        checksums = json.loads((checkpoint / _CHECKSUMS).read_text())
+    except (OSError, ValueError):
+        return checkpoint / _CHECKSUMS
+    for name, checksum in checksums.items():
+        file = checkpoint / name
+        if not file.is_file() or _checksum(file) != checksum:
+            return file
+    return None
+
+
+def _checksum(file: Path) -> int:
+    checksum = 0
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
 class InterruptGuard:
-    """Turns the first Ctrl-C into ``seen = True``, so that a step is never cut in half."""
+    """Turns Ctrl-C and SIGTERM into ``seen``, the signal's number, so that a step is never cut in half.
+
+    A second Ctrl-C is not caught. A second SIGTERM is: ``timeout`` sends two at once.
+    """
 
     def __init__(self) -> None:
-        self.seen = False
-        self._previous: Any = None
+        self.seen = 0
+        self._previous: dict[int, Any] = {}
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
-        self.seen = True
-        signal.signal(signal.SIGINT, self._previous)
+        self.seen = signum
+        if signum == signal.SIGINT:
+            signal.signal(signum, self._previous[signum])
 
     def __enter__(self) -> InterruptGuard:
-        try:
-            self._previous = signal.signal(signal.SIGINT, self._handle)
-        except ValueError:  # not in the main thread: Ctrl-C does not arrive here
-            self._previous = None
+        with contextlib.suppress(ValueError):  # not in the main thread: no signal arrives here
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self._previous[signum] = signal.signal(signum, self._handle)
         return self
 
     def __exit__(
@@ -109,5 +201,14 @@ class InterruptGuard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for signum, handler in self._previous.items():
+            if handler is not None:  # one that Python did not set it cannot set again
+                signal.signal(signum, handler)
+
+
+def stopped_by(signum: int, message: str) -> BaseException:
+    """What to raise: KeyboardInterrupt, or after SIGTERM a SystemExit of status 143, the message printed."""
+    if signum == signal.SIGTERM:
+        print(message, file=sys.stderr)
+        return SystemExit(128 + signum)
+    return KeyboardInterrupt(message)

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..checks import as_frames, check_at_least, check_keywords, check_pair, check_range
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
 from .batches import Batches, as_dataset
-from .checkpoints import Checkpoints, History, InterruptGuard
+from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
 from .devices import make_accelerator
 from .evaluation import evaluate_elbo
 
@@ -82,8 +82,9 @@ def fit(
         reparametrised, :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
     :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
-    :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end.
-    :param resume: go on from the newest checkpoint of ``checkpoint_dir``, if there is one. On the same
+    :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end. Ctrl-C
+        and SIGTERM end the run after the step, with a checkpoint.
+    :param resume: go on from the newest whole checkpoint of ``checkpoint_dir``, if there is one. On the same
         machine the losses are those of an uninterrupted run.
     :param device: ``cpu``, the kind of accelerator that there is, such as ``cuda``, or None: the
         accelerator where there is one.
@@ -94,6 +95,8 @@ def fit(
     :returns: losses and their parts over the steps, means over the processes.
     :raises ValueError: before the first step, in one line, if an argument, the pair or the data do not fit.
     :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
+    :raises KeyboardInterrupt: naming the step and the checkpoint, after Ctrl-C; after SIGTERM the same is
+        printed, and the exception is ``SystemExit(143)``.
     """
     check_at_least(
         1,
@@ -146,8 +149,9 @@ def fit(
     pair = accelerator.prepare(pair)
     accelerator.register_for_checkpointing(optim, decay)
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
-    if checkpoints.latest() is not None and not resume:
-        raise ValueError(f"checkpoint_dir holds {checkpoints.latest()}: resume, or empty it first")
+    if checkpoints.all() and not resume:
+        raise ValueError(f"checkpoint_dir holds {checkpoints.all()[-1]}: resume, or empty it first")
+    checkpoints.check(pair.parameters())
     history = (checkpoints.load() if resume else None) or History()
 
     unread: list[Tensor] = []  # losses still on the device, and the range of the frames
@@ -192,7 +196,7 @@ def fit(
             if callback is not None:
                 callback(history)
 
-            stop = step % ask_every == 0 and _any(interrupt.seen, accelerator)
+            stop = step % ask_every == 0 and _largest(interrupt.seen, accelerator)
             last = step == total or stop
             save = last or step % checkpoint_every == 0
             if save or step % log_every == 0:
@@ -211,7 +215,9 @@ def fit(
                 checkpoints.save(history)
             if stop or (step == total and interrupt.seen):
                 saved = f"; go on from {checkpoints.latest()}" if checkpoint_dir else ""
-                raise KeyboardInterrupt(f"stopped after step {step} of {total}{saved}")
+                raise stopped_by(
+                    stop or interrupt.seen, f"stopped after step {step} of {total}{saved}"
+                )
     model.eval(), guide.eval()
     return history
 
@@ -272,11 +278,11 @@ def _make_optimizer(
     return made
 
 
-def _any(flag: bool, accelerator: Accelerator) -> bool:
-    """Whether any process has raised its flag."""
+def _largest(number: int, accelerator: Accelerator) -> int:
+    """Over the processes."""
     if accelerator.num_processes == 1:
-        return flag
-    return bool(accelerator.reduce(torch.tensor(float(flag), device=accelerator.device)))
+        return number
+    return int(accelerator.gather(torch.tensor(number, device=accelerator.device)).max())
 
 
 def _raise_in_all(message: str | None) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyro
@@ -220,35 +216,6 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_good_one(make_pair
     assert Checkpoints(tmp_path, Accelerator(cpu=True)).latest() == tmp_path / "step-00000002"
     resumed = fit(*make_pair(), x, resume=True, **options, **CPU)
     assert resumed.losses == fit(*make_pair(), x, steps=6, batch_size=3, **CPU).losses
-
-
-SCRIPT = """
-import sys, torch, pyro, pyro_dsae
-pyro.set_rng_seed(0)
-sizes = dict(f_dim=5, z_dim=3, channels=4, hidden=16)
-model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
-x = torch.rand(12, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-options = dict(batch_size=3, device="cpu", checkpoint_dir=sys.argv[1], progress=False,
-               checkpoint_every=20)
-history = pyro_dsae.fit(model, guide, x, steps=int(sys.argv[2]), **options)
-print(history.losses, [float(p.sum()) for p in model.parameters()][:1])
-"""
-
-
-def test_ctrl_c_leaves_a_checkpoint_and_says_so(tmp_path):
-    run = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), "1000000"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("step-*")) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    run.send_signal(signal.SIGINT)
-    _, errors = run.communicate(timeout=120)
-    latest = max(tmp_path.glob("step-*"))
-    assert f"of 1000000; go on from {latest}" in errors
 
 
 def test_an_elbo_with_analytic_terms_runs_too(make_pair, x):

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,18 @@ def in_each_process(folder: Path) -> None:
     def not_a_number(step: int) -> float:
         return float("nan") if (process, step) == (1, 5) else 1.0
 
-    def ctrl_c(step: int) -> float:
-        if (process, step) == (1, 5):
-            os.kill(os.getpid(), signal.SIGINT)
-        return 1.0
+    def signalled(signum: int) -> Callable[[int], float]:
+        def weight(step: int) -> float:
+            if (process, step) == (1, 5):
+                signal.raise_signal(signum)
+            return 1.0
+
+        return weight
+
+    ctrl_c, sigterm = (
+        {"kl_weights": {"f": signalled(signum)}, "checkpoint_dir": folder / signum.name}
+        for signum in (signal.SIGINT, signal.SIGTERM)
+    )
 
     broken = data()
     broken[second_of_first_batch()] = float("nan")
@@ -104,7 +112,8 @@ def in_each_process(folder: Path) -> None:
         "resumed": train(BATCH, checkpoint_dir=folder / "by_one", **RESUMED),
         "nan_in_data": error(NonFiniteLossError, x=broken),
         "nan_in_loss": error(NonFiniteLossError, kl_weights={"f": not_a_number}),
-        "ctrl_c": error(KeyboardInterrupt, kl_weights={"f": ctrl_c}, checkpoint_dir=folder / "cut"),
+        "ctrl_c": error(KeyboardInterrupt, **ctrl_c),
+        "sigterm": error(SystemExit, **sigterm),
     }
     torch.save(found, folder / f"{process}.pt")
     PartialState().destroy_process_group()
@@ -203,22 +212,25 @@ def test_what_one_process_sees_stops_all(two, folder):
     for key, message in (
         ("nan_in_data", rf"no step taken: .*not finite in sequences \[{second_of_first_batch()}\]"),
         ("nan_in_loss", "the loss is nan at step 5, batch 2 of epoch 1 .*x is finite"),
-        ("ctrl_c", f"stopped after step 6 of {STEPS}; go on from {folder}/cut/step-00000006"),
+        ("ctrl_c", f"stopped after step 6 of {STEPS}; go on from {folder}/SIGINT/step-00000006"),
+        ("sigterm", "143"),
     ):
         first, second = (found[key] for found in two)
         assert first == second
         assert re.search(message, first)
+    assert (folder / "SIGTERM" / "step-00000006").is_dir()
 
 
-def test_ctrl_c_leaves_a_checkpoint(tmp_path):
-    """As a terminal sends it: to torchrun, which passes it on."""
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_a_checkpoint(tmp_path, signum):
+    """As a terminal or a scheduler sends it: to torchrun, which passes it on."""
     run = torchrun("until_stopped", tmp_path)
     checkpoints = tmp_path / "checkpoints"
     deadline = time.monotonic() + 120
     while not list(checkpoints.glob("step-*")) and time.monotonic() < deadline:
         assert run.poll() is None
         time.sleep(0.1)
-    run.send_signal(signal.SIGINT)
+    run.send_signal(signum)
     _, errors = run.communicate(timeout=60)
     latest = max(checkpoints.glob("step-*"))
     step = json.loads((latest / "history.json").read_text())["step"]
