@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .nn import check_sequences
 from .program import Latents, device_of, unwrapped
 
 
@@ -58,6 +59,8 @@ def as_frames(program: Callable, x: Any, model: Callable | None = None) -> Tenso
     if x.dtype != torch.uint8 and not x.is_floating_point():
         raise ValueError(f"x must be of uint8 or floats, got {x.dtype}")
     root = unwrapped(program)
+    if hasattr(root, "frame_shape"):
+        check_sequences(x, root.frame_shape)
     weights = root.parameters() if isinstance(root, nn.Module) else iter(())
     dtype = next((w.dtype for w in weights if w.is_floating_point()), torch.float32)
     is_bytes = x.dtype == torch.uint8
@@ -126,10 +129,3 @@ def check_keywords(names: Iterable[str], *programs: Callable) -> None:
 
 def _name(program: Any) -> str:
     return getattr(program, "__name__", type(program).__name__)
-
-
-def check_at_least(least: float, **values: float | None) -> None:
-    """ValueError naming the first of the values that is below; None passes."""
-    for name, value in values.items():
-        if value is not None and not value >= least:
-            raise ValueError(f"{name} must be at least {least:g}, got {value}")

@@ -17,8 +17,9 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
-from .checks import as_frames, check_at_least, check_latents, check_pair, latents_of
+from .checks import as_frames, check_latents, check_pair, latents_of
 from .handlers import PosteriorMean, latent_sites
+from .nn import check_whole
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
@@ -59,7 +60,7 @@ def generate(
     :param latents: tensors by site, such as ``f`` and ``z``; one of shape ``(N, T, dim)`` sets T.
     :raises ValueError: if the model has no such latents, or latents and sizes do not agree.
     """
-    check_at_least(1, batch_size=batch_size, num_frames=num_frames)
+    check_whole(1, batch_size=batch_size, num_frames=num_frames)
     fixed = {name: value for name, value in latents.items() if value is not None}
     check_latents(model, fixed)
     for name, value in fixed.items():

@@ -10,14 +10,19 @@ al., ICML 2018; ArviZ's ``psislw`` takes log weights in 0.x and their negative i
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from pyro import poutine
+from pyro.distributions import Delta
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+
+from .checks import as_frames, check_pair, latents_of
+from .handlers import latent_sites
+from .program import evaluating
 
 Arrays = dict[str, np.ndarray]
 Predictive = Literal["draw", "mean"]
@@ -25,7 +30,6 @@ Predictive = Literal["draw", "mean"]
 _FRAME_DIMS = {1: ["bin"], 2: ["height", "width"], 3: ["channel", "height", "width"]}
 
 
-@torch.no_grad()
 def to_arviz(
     model: Callable,
     guide: Callable,
@@ -44,7 +48,7 @@ def to_arviz(
     group                     variable        dimensions after ``chain`` (1) and ``draw`` (S)
     ========================  ==============  =====================================================
     ``posterior``, ``prior``  ``f``           ``sequence, f_dim``; from the guide, from the model
-    the same                  ``z``           ``sequence, frame, z_dim``
+    the same                  ``z``           ``sequence, frame, z_dim``; so for every latent site
     ``log_likelihood``        ``x``           ``sequence``; nats
     ``sample_stats``          ``log_weight``  ``sequence``; nats
     ``posterior_predictive``  ``x``           ``sequence, frame, channel, height, width`` or ``bin``
@@ -54,9 +58,16 @@ def to_arviz(
 
     Each predictive group takes the memory of S copies of ``x``; what is needed beside the result is
     the memory of one pass over ``batch_size`` sequences. The draws follow ``pyro.set_rng_seed``.
-    Put modules into evaluation mode first.
+    Modules are in evaluation mode meanwhile.
 
-    :param x: ``(N, T, *frame)``, on the device of the modules.
+    ``az.loo`` and ``az.compare`` take the draws of one posterior over all data for granted, and leave one
+    observation out of it. Here every sequence has latents of its own, whose posterior that sequence alone
+    informs: their k is above 1 throughout, and their ranking of guides is noise. Compare by
+    :func:`pyro_dsae.metrics.evidence` or :func:`pyro_dsae.plotting.compare_weights` instead, which rest on
+    ``log_weight``. A point mass in the guide, as mu_2 of :class:`~pyro_dsae.guides.FHVAEGuide`, has no
+    density: its site is left out of ``log_weight`` on both sides, conditional on that point.
+
+    :param x: ``(N, T, *frame)``, floats or bytes.
     :param num_samples: S, draws a sequence.
     :param predictive: ``draw``, x drawn given each draw of the latents, as ArviZ's plots expect it;
         ``mean``, its mean frames; or None, which leaves the two predictive groups out.
@@ -65,27 +76,33 @@ def to_arviz(
         a dimension without them counts from 0.
     :raises ValueError: on an argument that does not fit, or a program without a site that it needs.
     """
-    if x.dim() < 3 or not len(x):
+    if x.ndim < 3 or not len(x):
         raise ValueError(f"x must be (batch, time, *frame) and not empty, got {tuple(x.shape)}")
+    check_pair(model, guide)
     if predictive not in ("draw", "mean", None):
         raise ValueError(f"predictive must be 'draw', 'mean' or None, got {predictive!r}")
     for name, value in (("num_samples", num_samples), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
-    # The (draw, sequence) pairs in batches, each as the indices of its sequences.
-    pairs = torch.arange(num_samples * len(x), device=x.device).split(batch_size)
-    posterior = _collect(
-        (_posterior(model, guide, x[rows % len(x)], predictive) for rows in pairs),
-        num_samples,
-        len(x),
-    )
-    prior = _collect(
-        (_prior(model, len(rows), x.shape[1], predictive) for rows in pairs), num_samples, len(x)
-    )
+    with evaluating(model, guide):
+        x = as_frames(guide, x, model)
+        # The (draw, sequence) pairs in batches, each as the indices of its sequences.
+        pairs = torch.arange(num_samples * len(x), device=x.device).split(batch_size)
+        posterior = _collect(
+            (_posterior(model, guide, x[rows % len(x)], predictive) for rows in pairs),
+            num_samples,
+            len(x),
+        )
+        sites = [name for name in posterior if name not in ("x", "log_likelihood", "log_weight")]
+        prior = _collect(
+            (_prior(model, len(rows), x.shape[1], sites, predictive) for rows in pairs),
+            num_samples,
+            len(x),
+        )
     groups: dict[str, Arrays] = {
-        "posterior": {name: posterior[name] for name in ("f", "z")},
-        "prior": {name: prior[name] for name in ("f", "z")},
+        "posterior": {name: posterior[name] for name in sites},
+        "prior": {name: prior[name] for name in sites},
         "log_likelihood": {"x": posterior["log_likelihood"]},
         "sample_stats": {"log_weight": posterior["log_weight"]},
         "observed_data": {"x": _numpy(x)},
@@ -93,20 +110,26 @@ def to_arviz(
     if predictive is not None:
         groups["posterior_predictive"] = {"x": posterior["x"]}
         groups["prior_predictive"] = {"x": prior["x"]}
-    return _container(groups, coords or {})
+    known = latents_of(model)
+    moves = {n: None in known[n] if n in known else posterior[n].ndim == 5 for n in sites}
+    return _container(groups, coords or {}, moves)
 
 
 def _posterior(
-    model: Callable, guide: Callable, x: Tensor, predictive: Predictive | None
+    model: Callable,
+    guide: Callable,
+    x: Tensor,
+    predictive: Predictive | None,
 ) -> dict[str, Tensor]:
     q = poutine.trace(guide).get_trace(x)
-    latents = {name: _site(q, name, "guide")["value"] for name in ("f", "z")}
     p = poutine.trace(poutine.replay(model, trace=q)).get_trace(x)
     q.compute_log_prob()
     p.compute_log_prob()
     site = _site(p, "x", "model")
-    log_weight = sum(_site(p, name, "model")["log_prob"] for name in ("f", "z", "x")) - sum(
-        q.nodes[name]["log_prob"] for name in ("f", "z")
+    latents = {name: _site(q, name, "guide")["value"] for name in latent_sites(p) if name != "x"}
+    densities = [name for name in latents if not isinstance(_root(q.nodes[name]["fn"]), Delta)]
+    log_weight = site["log_prob"] + sum(
+        _site(p, name, "model")["log_prob"] - q.nodes[name]["log_prob"] for name in densities
     )
     return {
         **latents,
@@ -116,11 +139,22 @@ def _posterior(
     }
 
 
+def _root(law: Any) -> Any:
+    """A distribution without the wrappers that shape its batch."""
+    while hasattr(law, "base_dist"):
+        law = law.base_dist
+    return law
+
+
 def _prior(
-    model: Callable, batch_size: int, num_frames: int, predictive: Predictive | None
+    model: Callable,
+    batch_size: int,
+    num_frames: int,
+    sites: Iterable[str],
+    predictive: Predictive | None,
 ) -> dict[str, Tensor]:
     p = poutine.trace(model).get_trace(batch_size=batch_size, num_frames=num_frames)
-    latents = {name: _site(p, name, "model")["value"] for name in ("f", "z")}
+    latents = {name: _site(p, name, "model")["value"] for name in sites}
     return {**latents, **_predict(_site(p, "x", "model"), predictive)}
 
 
@@ -163,13 +197,16 @@ def _numpy(value: Tensor) -> np.ndarray:
     return (value if value.dtype == torch.float64 else value.float()).cpu().numpy()
 
 
-def _container(groups: dict[str, Arrays], coords: Mapping[str, Sequence[Any]]) -> Any:
+def _container(
+    groups: dict[str, Arrays], coords: Mapping[str, Sequence[Any]], sites: Mapping[str, bool]
+) -> Any:
     arviz = _import_arviz()
     frame = groups["observed_data"]["x"].shape[2:]
-    z_axes = groups["posterior"]["z"].ndim - 3
     dims = {
-        "f": ["sequence", "f_dim"],
-        "z": ["sequence", "frame", "z_dim"] if z_axes == 2 else ["sequence", "z_dim"],
+        **{
+            name: ["sequence", *(["frame"] if moves else []), f"{name}_dim"]
+            for name, moves in sites.items()
+        },
         "log_weight": ["sequence"],
         "x": ["sequence", "frame", *_FRAME_DIMS.get(len(frame), [])],
     }
@@ -184,7 +221,7 @@ def _check_coords(
     coords: Mapping[str, Sequence[Any]], groups: dict[str, Arrays], dims: dict[str, list[str]]
 ) -> None:
     sizes: dict[str, int] = {}
-    for name in ("f", "z"):
+    for name in groups["posterior"]:
         sizes.update(zip(dims[name], groups["posterior"][name].shape[2:], strict=True))
     sizes.update(zip(dims["x"], groups["observed_data"]["x"].shape, strict=False))
     for name, values in coords.items():

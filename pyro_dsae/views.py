@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nn import FrameShape, over_frames
+from .nn import FrameShape, check_whole, over_frames
 
 
 class View(Protocol):
@@ -72,6 +72,7 @@ class ShuffleStrips(nn.Module):
 
     def __init__(self, width: int = 2) -> None:
         super().__init__()
+        check_whole(1, width=width)
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,6 +95,9 @@ class Jitter(nn.Module):
 
     def __init__(self, pixels: int, contrast: float = 0.2) -> None:
         super().__init__()
+        check_whole(0, pixels=pixels)
+        if contrast < 0:
+            raise ValueError(f"contrast must not be negative, got {contrast}")
         self.pixels, self.contrast = pixels, contrast
 
     def forward(self, x: Tensor) -> Tensor:

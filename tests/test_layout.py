@@ -21,7 +21,7 @@ FLOORS = [
     {"_moved", "_compat", "hub"},
     {"data", "nn", "program"},
     {"priors", "likelihoods", "views", "objectives"},
-    {"models", "guides", "handlers", "checks"},
+    {"checks", "models", "guides", "handlers"},
     {"saving", "training", "control", "inference_data"},
     {"metrics"},
     {"plotting"},

@@ -21,6 +21,7 @@ from ..nn import (
     SequenceSummary,
     check_frame_shape,
     check_sequences,
+    check_whole,
     frame_encoder,
 )
 from ..program import Latents, Program
@@ -65,6 +66,7 @@ class SequenceGuide(Program):
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
+        check_whole(1, f_dim=f_dim, z_dim=z_dim, hidden=hidden, frames_at_once=frames_at_once)
         self.f_dim, self.z_dim = f_dim, z_dim
         self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
         self.content_encoder = self._content_encoder(content_encoder, hidden, channels)

@@ -24,6 +24,7 @@ from ..nn import (
     beside,
     check_frame_shape,
     check_sequences,
+    check_whole,
     frame_encoder,
 )
 from ..program import Latents, Program
@@ -61,6 +62,7 @@ class FHVAEGuide(Program):
                 f"got {utterances} and {discriminative}"
             )
         self.frame_shape = check_frame_shape(frame_shape)
+        check_whole(1, z1_dim=z1_dim, z2_dim=z2_dim, hidden=hidden)
         self.discriminative, self.z2_scale = discriminative, z2_scale
         self.encoder = frame_encoder(self.frame_shape, hidden, channels)
         self.z2_lstm = nn.LSTM(hidden, hidden, batch_first=True)

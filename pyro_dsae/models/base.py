@@ -19,6 +19,7 @@ from ..nn import (
     beside,
     check_frame_shape,
     check_sequences,
+    check_whole,
     frame_decoder,
     over_frames,
 )
@@ -39,9 +40,7 @@ def sizes(
     if x is not None:
         check_sequences(x, frame_shape)
         return x.shape[0], x.shape[1]
-    for name, size in (("batch_size", batch_size), ("num_frames", num_frames)):
-        if size is not None and size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
+    check_whole(1, batch_size=batch_size, num_frames=num_frames)
     return batch_size or 1, num_frames or default
 
 
@@ -86,6 +85,7 @@ class SequenceModel(Program):
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
+        check_whole(1, f_dim=f_dim, z_dim=z_dim, hidden=hidden, frames_at_once=frames_at_once)
         self.f_dim, self.z_dim = f_dim, z_dim
         self.frames_at_once = frames_at_once
         state_dim = self.state_dim(z_dim, hidden)

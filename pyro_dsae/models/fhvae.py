@@ -8,6 +8,8 @@ one segment of an utterance that has n of them: a segment's share of the whole u
 
 from __future__ import annotations
 
+from math import inf
+
 import pyro
 import torch
 from pyro import distributions as dist
@@ -15,7 +17,7 @@ from pyro import poutine
 from torch import Tensor, nn
 
 from ..likelihoods import make_likelihood
-from ..nn import Channels, along_time, beside, check_frame_shape, frame_decoder
+from ..nn import Channels, along_time, beside, check_frame_shape, check_whole, frame_decoder
 from ..program import Latents, Program
 from .base import check_event, sizes
 
@@ -51,6 +53,9 @@ class FHVAE(Program):
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
+        check_whole(1, z1_dim=z1_dim, z2_dim=z2_dim, hidden=hidden)
+        if not 0 < z2_scale < inf:
+            raise ValueError(f"z2_scale must be positive, got {z2_scale}")
         self.z2_scale = z2_scale
         self.lstm = nn.LSTM(z1_dim + z2_dim, hidden, batch_first=True)
         self.decoder = frame_decoder(hidden, z1_dim + z2_dim, self.frame_shape, channels)

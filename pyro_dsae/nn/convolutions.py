@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .dense import SLOPE, keep_variance
-from .shapes import FrameShape, check_frame_shape
+from .shapes import FrameShape, check_frame_shape, check_whole
 
 Channels = int | Sequence[int]
 _KERNEL, _STRIDE, _LEVELS = 4, 2, 4
@@ -50,6 +50,8 @@ class _Border:
 
 def widths_of(channels: Channels) -> list[int]:
     """Of the four levels, from the frame inwards: doubling from a number, or as they are given."""
+    for width in [channels] if isinstance(channels, int) else channels:
+        check_whole(1, channels=width)
     if isinstance(channels, int):
         return [channels * 2**i for i in range(_LEVELS)]
     if len(channels) != _LEVELS:

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .convolutions import Channels, ConvDecoder, ConvEncoder, ModulatedDecoder, widths_of
 from .dense import MLP, SLOPE
-from .shapes import FrameShape, check_frame_shape
+from .shapes import FrameShape, check_frame_shape, check_whole
 
 
 def frame_encoder(frame_shape: FrameShape, features: int, channels: Channels = 32) -> nn.Module:
@@ -52,8 +52,7 @@ def over_frames(
 
     :raises ValueError: if ``frames_at_once`` is less than 1.
     """
-    if frames_at_once is not None and frames_at_once < 1:
-        raise ValueError(f"frames_at_once must be at least 1, or None, got {frames_at_once}")
+    check_whole(1, frames_at_once=frames_at_once)
     batch = inputs.shape[:-event_dim]
     if frames_at_once is None or batch.numel() <= frames_at_once:
         return network(inputs)

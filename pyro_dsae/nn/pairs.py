@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .dense import keep_variance
+from .shapes import check_whole
 
 
 class PairSummary(nn.Module):
@@ -32,6 +33,7 @@ class PairSummary(nn.Module):
         super().__init__()
         channels, height, width = shape if len(shape) == 3 else (shape[0], 1, 1)
         kernel = 3 if len(shape) == 3 else 1
+        check_whole(1, pairs_at_once=pairs_at_once)
         self.pairs_at_once, self.features = pairs_at_once, hidden
         self.halves = nn.Conv2d(channels, 2 * hidden, kernel, padding="same")  # W_1 over W_2
         self.conv = nn.Conv2d(hidden, hidden, kernel, padding="same")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -11,8 +12,10 @@ FrameShape = tuple[int, ...]
 
 def check_frame_shape(frame_shape: Sequence[int]) -> FrameShape:
     """``(C, H, W)`` or ``(bins,)`` as a tuple; ValueError if it is neither."""
-    shape = tuple(int(side) for side in frame_shape)
-    if len(shape) not in (1, 3) or min(shape) < 1:
+    sides = (frame_shape,) if isinstance(frame_shape, int) else tuple(frame_shape)
+    whole = all(isinstance(side, int) for side in sides)
+    shape = tuple(int(side) for side in sides) if whole else sides
+    if len(shape) not in (1, 3) or not whole or min(shape) < 1:
         raise ValueError(f"frame_shape must be (channels, height, width) or (bins,), got {shape}")
     return shape
 
@@ -26,3 +29,16 @@ def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
         )
     if 0 in x.shape:
         raise ValueError(f"x must not be empty, got {tuple(x.shape)}")
+
+
+def check_whole(least: int, **values: int | None) -> None:
+    """ValueError naming the first value that is no whole number, or below ``least``; None passes."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+        if number < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")

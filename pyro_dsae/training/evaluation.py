@@ -13,8 +13,9 @@ from pyro import poutine
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..checks import as_frames, check_at_least, check_pair
+from ..checks import as_frames, check_pair
 from ..handlers import latent_sites
+from ..nn import check_whole
 from ..program import device_of, evaluating
 from .batches import as_dataset, in_order
 
@@ -49,7 +50,7 @@ def evaluate_elbo(
 ) -> dict[str, float]:
     """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
     check_pair(model, guide)
-    check_at_least(1, batch_size=batch_size)
+    check_whole(1, batch_size=batch_size)
     device = device_of(model)
     totals: dict[str, float] = {}
     count = dims = 0

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
-from ..checks import as_frames, check_at_least, check_keywords, check_pair, check_range
+from ..checks import as_frames, check_keywords, check_pair, check_range
+from ..nn import check_whole
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
 from .batches import Batches, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
@@ -98,7 +99,7 @@ def fit(
     :raises KeyboardInterrupt: naming the step and the checkpoint, after Ctrl-C; after SIGTERM the same is
         printed, and the exception is ``SystemExit(143)``.
     """
-    check_at_least(
+    check_whole(
         1,
         steps=steps,
         epochs=epochs,
@@ -107,7 +108,7 @@ def fit(
         checkpoint_every=checkpoint_every,
         log_every=log_every,
     )
-    check_at_least(0, num_workers=num_workers)
+    check_whole(0, num_workers=num_workers)
     for name, value in (("lr", lr), ("clip_norm", clip_norm)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")
