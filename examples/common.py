@@ -23,6 +23,7 @@ from torch.utils.data import Dataset, Subset
 
 import pyro_dsae
 from pyro_dsae import plotting
+from pyro_dsae.data import cache_dir
 
 Pair = tuple[nn.Module, nn.Module]
 GUIDES = {
@@ -30,7 +31,7 @@ GUIDES = {
     "full": pyro_dsae.Full,
     "pairwise": pyro_dsae.Pairwise,
 }
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_dsae"
+CACHE = cache_dir()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Data sets: characters in motion, moving digits, a bouncing ball, speech, your own folders of frames."""
 
 from .bouncing_ball import BouncingBall
+from .cache import cache_dir, clear_cache
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
@@ -24,4 +25,6 @@ __all__ = [
     "Sheets",
     "SpeechSegments",
     "Sprites",
+    "cache_dir",
+    "clear_cache",
 ]

@@ -28,6 +28,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ._checks import at_least
+from .cache import cache_dir, kept
 from .sequences import Sequences
 
 GRID = 32  # pixels; radius, speed and polygon are given for frames of this side
@@ -163,15 +165,10 @@ def _cached(path: Path, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _keep(path: Path, paths: Tensor) -> None:
-    """A cache file takes its name once it is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Into a cache file, where there can be one."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with kept(path) as partial:
             save_file({"paths": paths}, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         warnings.warn(f"the paths of the ball could not be kept in {path}: {error}", stacklevel=3)
 
@@ -190,7 +187,7 @@ class BouncingBall(Sequences):
         seed: of positions, directions and speeds.
         radius: of the ball, in pixels of a 32 x 32 frame.
         speed: the least and the greatest, in pixels of a 32 x 32 frame, a frame.
-        root: folder of the simulated paths (default: ``pyro_dsae`` in the user's cache folder).
+        root: folder in which the simulated paths are kept (default: :func:`~pyro_dsae.data.cache_dir`).
         transform: called on each float tensor ``(T, 1, size, size)``.
 
     An item is ``(x, labels)``: x float32 ``(T, 1, size, size)`` in [0, 1], and ``sequence``, the row of
@@ -225,22 +222,15 @@ class BouncingBall(Sequences):
         if split not in _NUM_SEQUENCES:
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
         n = _NUM_SEQUENCES[split] if num_sequences is None else num_sequences
-        for name, number, least in (
-            ("num_frames", num_frames, 1),
-            ("num_sequences", n, 1),
-            ("size", size, 8),
-        ):
-            if number < least:
-                raise ValueError(f"{name} must be at least {least}, got {number}")
-        low, high = speed
-        if not 0 < low <= high < inf:
+        at_least(1, num_frames=num_frames, num_sequences=n)
+        at_least(8, size=size)
+        at_least(0, seed=seed)
+        if np.shape(speed) != (2,) or not 0 < speed[0] <= speed[1] < inf:
             raise ValueError(f"speed must be (least, greatest), both positive, got {speed}")
         _free(radius)
-        if root is None:
-            root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyro_dsae"
-        paths = _paths(
-            Path(root), split, n, num_frames, seed, float(radius), (float(low), float(high))
-        )
+        folder = cache_dir() if root is None else Path(root)
+        low, high = map(float, speed)
+        paths = _paths(folder, split, n, num_frames, seed, float(radius), (low, high))
         scale = size / GRID
         self.radius, self.polygon = radius * scale, (POLYGON + 0.5) * scale - 0.5
         self.positions = (paths[..., :2] + 0.5) * scale - 0.5

@@ -15,6 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ._checks import at_least
+
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
 _LEAST = 2  # frames, of which a sequence is made
@@ -125,9 +127,7 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         mixed_sizes: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        for name, number in (("num_frames", num_frames), ("size", size)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1, got {number}")
+        at_least(1, num_frames=num_frames, size=size)
         root = Path(root)
         if not root.is_dir():
             raise FileNotFoundError(f"root is not a folder: {root}")

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 
 class Sequences(Dataset[tuple[Any, dict[str, int]]]):
     """Frames ``(N, T, *frame)`` of N sequences, with labels if there are any.
 
     Args:
-        frames: a tensor or an array, or the path of a ``.npy`` file, which is memory-mapped: of a file
-            larger than memory, no more is read than a batch needs. Whole numbers are uint8, and read as
-            0 to 1; others are read as they are.
-        labels: tensors ``(N,)`` by name.
+        frames: a tensor, an array or a list of sequences; or the path of a ``.npy`` file, which is
+            memory-mapped: of a file larger than memory, no more is read than a batch needs. A ``.npz``
+            file of one array is read at once. Whole numbers are uint8, and read as 0 to 1; others are
+            read as they are.
+        labels: whole numbers ``(N,)`` by name: tensors, arrays or lists.
         transform: called on each float tensor ``(T, *frame)``.
 
     An item is ``(x, labels)``: ``x`` float32 ``(T, *frame)``, and a dict of ints. :meth:`batch` reads many
@@ -33,27 +36,31 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
 
     def __init__(
         self,
-        frames: Tensor | np.ndarray | str | os.PathLike[str],
-        labels: Mapping[str, Tensor] | None = None,
+        frames: Tensor | np.ndarray | Sequence[Any] | str | os.PathLike[str],
+        labels: Mapping[str, Tensor | np.ndarray | Sequence[int]] | None = None,
         *,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
         if isinstance(frames, (str, os.PathLike)):
-            frames = _mapped(Path(frames))
-        known = frames.dtype in (torch.uint8, np.uint8) or _is_float(frames)
-        if frames.ndim < 3 or not known:
+            frames = _of_file(Path(frames))
+        elif isinstance(frames, (list, tuple)):
+            frames = stacked(enumerate(frames)) if frames else torch.empty(0)
+        elif not isinstance(frames, (Tensor, np.ndarray)):
+            raise TypeError(
+                f"frames must be a tensor, an array, a list or a path, got {type(frames).__name__}"
+            )
+        if frames.ndim < 3 or 0 in frames.shape[1:] or frames.dtype not in _DTYPES:
             raise ValueError(
                 f"frames must be (sequences, time, *frame) of uint8 or floats, got "
                 f"{tuple(frames.shape)} of {frames.dtype}"
             )
+        if labels is not None and not isinstance(labels, Mapping):
+            raise TypeError(
+                f"labels must be a dict of ({len(frames)},) by name, got {type(labels).__name__}"
+            )
         self.frames: Any = frames
-        self.labels: dict[str, Tensor] = dict(labels or {})
+        self.labels = {name: _whole(name, v, len(frames)) for name, v in (labels or {}).items()}
         self.transform = transform
-        for name, values in self.labels.items():
-            if values.shape != (len(frames),):
-                raise ValueError(
-                    f"labels[{name!r}] must be ({len(frames)},), got {tuple(values.shape)}"
-                )
 
     def to(self, device: torch.device) -> Sequences:
         """The same sequences, all of them on a device."""
@@ -71,7 +78,7 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
         x = self._read(index)
         if device is not None and device.type != x.device.type:
             x = (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
-        return _as_float(x), {name: values[index] for name, values in self.labels.items()}
+        return as_float(x), {name: values[index] for name, values in self.labels.items()}
 
     def _read(self, index: int | Tensor) -> Tensor:
         """Frames as they are kept, of one sequence or of many."""
@@ -84,7 +91,7 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
-        x = _as_float(self._read(index))
+        x = as_float(self._read(index))
         labels = {name: int(values[index]) for name, values in self.labels.items()}
         return (x if self.transform is None else self.transform(x)), labels
 
@@ -93,21 +100,79 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
         return f"{type(self).__name__}({split}frames={tuple(self.frames.shape)})"
 
 
-def _is_float(frames: Tensor | np.ndarray) -> bool:
-    if isinstance(frames, Tensor):
-        return frames.is_floating_point()
-    return np.issubdtype(frames.dtype, np.floating)
+_DTYPES = (
+    *(torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64),
+    *(np.uint8, np.float16, np.float32, np.float64),
+)
 
 
-def _as_float(x: Tensor) -> Tensor:
-    """float32 of its own, bytes as 0 to 1."""
+def as_float(x: Tensor) -> Tensor:
+    """float32, bytes as 0 to 1."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
 
 
-def _mapped(path: Path) -> np.ndarray:
+def stacked(numbered: Iterable[tuple[int, Any]]) -> Tensor:
+    """Sequences ``(T, *frame)``, each with its number, as one tensor ``(n, T, *frame)`` as they are kept.
+
+    :raises ValueError: naming the sequence that is none, or two that differ in shape or type.
+    """
+    sequences: list[Tensor] = []
+    for number, given in numbered:
+        try:
+            x = torch.as_tensor(given)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise TypeError(
+                f"sequence {number} must be a tensor or an array, got {type(given).__name__}"
+            ) from error
+        if x.dim() < 2 or not x.numel() or x.dtype not in _DTYPES:
+            raise ValueError(
+                f"sequence {number} must be (time, *frame) of uint8 or floats, got {_kind(x)}"
+            )
+        if not sequences:
+            first = number
+        elif _kind(x) != _kind(sequences[0]):
+            raise ValueError(
+                f"sequences of a batch must be of one shape and type, got {_kind(sequences[0])} in "
+                f"sequence {first} and {_kind(x)} in sequence {number}"
+            )
+        sequences.append(x)
+    return default_collate(sequences)
+
+
+def _kind(x: Tensor) -> str:
+    return f"{tuple(x.shape)} of {x.dtype}"
+
+
+def _whole(name: str, values: Tensor | np.ndarray | Sequence[int], size: int) -> Tensor:
+    """Labels ``(size,)``."""
+    try:
+        labels = torch.as_tensor(values)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"labels[{name!r}] must be whole numbers ({size},): {error}") from error
+    if labels.shape != (size,):
+        raise ValueError(f"labels[{name!r}] must be ({size},), got {tuple(labels.shape)}")
+    if size and (labels.is_floating_point() or labels.is_complex()):
+        raise ValueError(f"labels[{name!r}] must be whole numbers, got {labels.dtype}")
+    return labels
+
+
+def _of_file(path: Path) -> np.ndarray:
+    """The array of a ``.npy`` file, memory-mapped, or the one in a ``.npz`` file."""
     if not path.is_file():
         raise FileNotFoundError(f"no file of frames: {path}")
+    if path.suffix not in (".npy", ".npz"):
+        raise ValueError(
+            f"{path} must be a .npy or .npz file; of any other, pass what it holds, such as "
+            f"torch.load(path, weights_only=True)"
+        )
     try:
-        return cast(np.ndarray, np.load(path, mmap_mode="r", allow_pickle=False))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a whole .npy file: {error}") from error
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            if len(loaded.files) != 1:
+                names = ", ".join(loaded.files) or "none"
+                raise TypeError(f"{path} must hold one array, got {names}: pass that of the frames")
+            return loaded[loaded.files[0]]
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole {path.suffix} file: {error}") from error

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._checks import at_least
+
 _FLOOR = 1e-4  # of a magnitude; that of 16-bit noise is about 4e-4
 
 
@@ -50,6 +52,7 @@ class LogSpectrum:
         window: float = 0.025,
         hop: float = 0.010,
     ) -> None:
+        at_least(1, sample_rate=sample_rate, bins=bins)
         self.sample_rate, self.bins, self.hop = sample_rate, bins, hop
         frequencies = round(window * sample_rate / 2)
         self.window, self.step = 2 * frequencies, round(hop * sample_rate)
@@ -106,8 +109,7 @@ def cut(frames: Tensor, num_frames: int, hop: int) -> Tensor:
 
     They cover all of it; where the last ends after the sequence, its last frame is repeated.
     """
-    if not 1 <= hop <= num_frames:
-        raise ValueError(f"hop must be 1 to {num_frames}, the frames of a segment, got {hop}")
+    _check_hop(hop, num_frames)
     count = 1 + max(0, -(-(len(frames) - num_frames) // hop))
     index = hop * torch.arange(count).unsqueeze(1) + torch.arange(num_frames)
     return frames[index.clamp_(max=len(frames) - 1).to(frames.device)]
@@ -116,6 +118,7 @@ def cut(frames: Tensor, num_frames: int, hop: int) -> Tensor:
 def overlap_add(segments: Tensor, hop: int, length: int) -> Tensor:
     """The inverse of :func:`cut`, ``(length, *frame)``: where segments overlap one fades into the next."""
     count, num_frames = segments.shape[:2]
+    _check_hop(hop, num_frames)
     ramp = torch.arange(1, num_frames + 1, device=segments.device)
     fade = torch.minimum(ramp, ramp.flip(0)).to(segments.dtype)
     index = hop * torch.arange(count, device=segments.device).unsqueeze(1) + ramp - 1
@@ -127,3 +130,8 @@ def overlap_add(segments: Tensor, hop: int, length: int) -> Tensor:
     added = segments.new_zeros(total, *segments.shape[2:])
     added.index_add_(0, index.flatten(), weighted.flatten(0, 1))
     return (added / weight.reshape(-1, *[1] * (segments.dim() - 2)))[:length]
+
+
+def _check_hop(hop: int, num_frames: int) -> None:
+    if not 1 <= hop <= num_frames:
+        raise ValueError(f"hop must be 1 to {num_frames}, the frames of a segment, got {hop}")

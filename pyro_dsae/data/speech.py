@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from ._checks import at_least
+from .cache import cache_dir as default_cache_dir
+from .cache import kept
 from .spectrum import LogSpectrum, cut, librosa_, overlap_add
 
 SUFFIXES = frozenset(
@@ -108,7 +110,8 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
             nothing of the speaker; None leaves it.
         silence: leave out segments whose power is so many dB below the loudest of the utterance.
         scaling: that of the training data (``train.scaling``); None computes it from this data.
-        cache_dir: of the spectra (default: ``pyro_dsae/speech`` in the user's cache folder).
+        cache_dir: folder of the spectra (default: ``speech`` in :func:`~pyro_dsae.data.cache_dir`). ``root``
+            itself is only read.
         transform: called on each float tensor ``(num_frames, bins)``.
 
     An item is ``(x, labels)``: ``x`` float32 ``(num_frames, bins)``, and ``speaker``, ``sex`` (0 female, 1
@@ -149,12 +152,12 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         cache_dir: str | os.PathLike[str] | None = None,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        segment_hop = segment_hop or num_frames
-        if num_frames < 1 or segment_hop < 1:
-            raise ValueError(
-                f"num_frames and segment_hop must be at least 1, got {num_frames} and {segment_hop}"
-            )
-        self.num_frames, self.segment_hop = num_frames, segment_hop
+        at_least(1, num_frames=num_frames, segment_hop=segment_hop)
+        for name, value in (("level", level), ("silence", silence)):
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be positive, or None, got {value}")
+        self.num_frames = num_frames
+        self.segment_hop = num_frames if segment_hop is None else segment_hop
         self.spectrum, self.level, self.transform = spectrum or LogSpectrum(), level, transform
         found = _files(Path(root), split)
         if speakers is not None:
@@ -162,6 +165,8 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
             if missing:
                 raise ValueError(f"speakers must be in {root}, got {', '.join(missing)}")
             found = {key: path for key, path in found.items() if key[0] in speakers}
+            if not found:
+                raise ValueError("speakers must name at least one, or be None, got none")
         self.files = [*found.values()]
         names = [speaker for speaker, _ in found]
         self.speakers = sorted(set(names))
@@ -170,7 +175,7 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         known = set(first) <= {"f", "m"}
         self.speaker_sex = torch.tensor([int(c == "m") if known else -1 for c in first])
 
-        self._load(Path(cache_dir) if cache_dir is not None else default_cache())
+        self._load(Path(cache_dir) if cache_dir is not None else default_cache_dir() / "speech")
         self.scaling = scaling or self._statistics()
         self._index(silence)
 
@@ -186,9 +191,8 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         self._frames = np.memmap(folder / "frames", np.float16, "r", shape=shape)
 
     def _compute(self, folder: Path) -> None:
-        partial = folder.with_name(f"{folder.name}.{os.getpid()}.partial")
-        partial.mkdir(parents=True)
-        try:
+        with kept(folder) as partial:
+            partial.mkdir()
             lengths = []
             with (partial / "frames").open("wb") as file:
                 for path in tqdm(self.files, "spectra", disable=None):
@@ -196,10 +200,6 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
                     file.write(frames.tobytes())
                     lengths.append(len(frames))
             (partial / "lengths.json").write_text(json.dumps(lengths))
-            if not folder.exists():
-                os.replace(partial, folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def _sound(self, path: Path) -> np.ndarray:
         wave = read_sound(path, self.spectrum.sample_rate)
@@ -271,11 +271,11 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
 
     def segments_of(self, i: int, hop: int | None = None) -> Tensor:
         """Segments that cover an utterance, scaled, ``(S, num_frames, bins)``; see :func:`cut`."""
-        return cut(self.utterance(i), self.num_frames, hop or self.num_frames)
+        return cut(self.utterance(i), self.num_frames, self.num_frames if hop is None else hop)
 
     def joined(self, segments: Tensor, length: int, hop: int | None = None) -> Tensor:
         """Frames of an utterance, ``(length, bins)``, from its segments; see :func:`overlap_add`."""
-        return overlap_add(segments, hop or self.num_frames, length)
+        return overlap_add(segments, self.num_frames if hop is None else hop, length)
 
     def sound(self, frames: Tensor) -> np.ndarray:
         """Scaled frames ``(L, bins)`` to sound; see :meth:`LogSpectrum.inverse`."""
@@ -311,11 +311,6 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         rows = self._starts[index.numpy()][:, None] + np.arange(self.num_frames)
         x = self._scaled(self._frames[rows]).to(device or "cpu")
         return x, {name: values[index] for name, values in self.labels.items()}
-
-
-def default_cache() -> Path:
-    """``pyro_dsae/speech`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pyro_dsae" / "speech"
 
 
 def _key(files: Sequence[Path], spectrum: LogSpectrum, level: float | None) -> str:

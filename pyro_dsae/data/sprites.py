@@ -28,6 +28,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from ._checks import at_least
+from .cache import cache_dir as default_cache_dir
+from .cache import kept
 from .characters import (
     ACTION_TYPES,
     DIRECTIONS,
@@ -167,29 +170,18 @@ def _cached(path: Path, shape: tuple[int, ...]) -> Tensor | None:
 
 
 def _write(path: Path, shape: tuple[int, ...], chunks: Iterator[Bytes]) -> None:
-    """An .npy file made of ``chunks``; it takes its name only once it is whole."""
+    """An .npy file made of ``chunks``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     needed, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
     if free < needed:
         raise OSError(
             f"cache_dir must have {needed / 1e6:.0f} MB free, {path.parent} has {free / 1e6:.0f} MB"
         )
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("wb") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(file, header)
-            for chunk in chunks:
-                file.write(chunk.data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _cache_dir(root: Path) -> Path:
-    if os.access(root, os.W_OK):
-        return root
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyro_dsae"
+    with kept(path) as partial, partial.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        for chunk in chunks:
+            file.write(chunk.data)
 
 
 def _intact(root: Path) -> bool:
@@ -239,13 +231,12 @@ def composed(
 
     From the cache file ``name``, or composed and kept there; memory-mapped.
     """
-    if size < 1:
-        raise ValueError(f"size must be a positive number of pixels, got {size}")
+    at_least(1, size=size)
     root = Path(root)
     if download and not _intact(root):
         _download(root)
     files = _read(root)
-    folder = _cache_dir(root) if cache_dir is None else Path(cache_dir)
+    folder = default_cache_dir() if cache_dir is None else Path(cache_dir)
     path = folder / f"{name}-{_digest(files)[:16]}.npy"
     shape = (len(characters), len(index), 3, size, size)
     frames = _cached(path, shape)
@@ -272,8 +263,8 @@ class Sprites(Characters):
         download: fetch the sheets into ``root`` unless they are there, each one whole.
         transform: called on each float tensor ``(8, 3, size, size)``.
         seed: of the split.
-        cache_dir: folder of the composed frames; by default ``root`` if it can be written to,
-            else ``pyro_dsae`` in the user's cache folder.
+        cache_dir: folder of the composed frames, up to 1 GB a split (default:
+            :func:`~pyro_dsae.data.cache_dir`). ``root`` itself is only read, but for ``download``.
 
     Raises ``ValueError`` on another split or size, and on a sheet that is damaged or of another
     size; ``FileNotFoundError`` on a missing folder or sheet; ``RuntimeError`` if a download fails

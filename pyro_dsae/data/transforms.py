@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ._checks import at_least
+
 
 class RandomFrames:
     """Some frames of a sequence, drawn without replacement and in random order.
@@ -13,8 +15,7 @@ class RandomFrames:
     """
 
     def __init__(self, num_frames: int) -> None:
-        if num_frames < 1:
-            raise ValueError(f"num_frames must be at least 1, got {num_frames}")
+        at_least(1, num_frames=num_frames)
         self.num_frames = num_frames
 
     def __call__(self, x: Tensor) -> Tensor:

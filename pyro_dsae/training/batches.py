@@ -5,19 +5,29 @@ from __future__ import annotations
 import itertools
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from accelerate import Accelerator, skip_first_batches
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, Subset, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    Sampler,
+    StackDataset,
+    Subset,
+    default_collate,
+)
 from torch.utils.data.distributed import DistributedSampler
 
-from ..data.sequences import Sequences
+from ..data.sequences import Sequences, as_float, stacked
 
 Batch = tuple[Tensor, Mapping[str, Tensor]]
+Data = Dataset | Tensor | np.ndarray | Sequence[Any]
+"""Sequences ``(N, T, *frame)``, or a data set whose items are ``x``, ``(x,)`` or ``(x, labels)``."""
 
 
 @runtime_checkable
@@ -58,7 +68,7 @@ class Batches:
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
             return
         self.loader = DataLoader(
-            _Seeded(data, seed) if workers else data,
+            _Seeded(_numbered(data), seed) if workers else _numbered(data),
             self.batch_size,
             sampler=_WithEpoch(self.sampler) if workers else self.sampler,
             drop_last=True,
@@ -66,6 +76,7 @@ class Batches:
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
             worker_init_fn=_leave_group,
+            collate_fn=_collate,
             # Its own generator: the global one belongs to the model's draws.
             generator=torch.Generator().manual_seed(seed),
         )
@@ -91,8 +102,7 @@ class Batches:
                 yield self.batched.batch(index, self.device)
             return
         for batch in skip_first_batches(self.loader, skip) if skip else self.loader:
-            x, labels = split(batch)
-            yield x.to(self.device, non_blocking=True), labels
+            yield _on(self.device, batch)
 
     def describe(self, step: int) -> str:
         """Which sequences a step has seen, and whether they hold a value that is not finite."""
@@ -100,8 +110,8 @@ class Batches:
         self.sampler.set_epoch(epoch)
         size = self.batch_size
         indices = list(self.sampler)[index * size : (index + 1) * size]
-        items = default_collate([self.data[i] for i in indices])
-        bad = ~split(items)[0].isfinite().flatten(1).all(1)
+        x, _ = _collate([(i, self.data[i]) for i in indices])
+        bad = ~x.isfinite().flatten(1).all(1)
         found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
         cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
         return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
@@ -155,18 +165,80 @@ def in_order(data: Dataset, batch_size: int, device: torch.device) -> Iterator[B
         for index in torch.tensor([*indices]).split(batch_size):
             yield whole.batch(index, device)
         return
-    for batch in DataLoader(data, batch_size):
-        x, labels = split(batch)
-        yield x.to(device), labels
+    # Its own generator, as above.
+    loader = DataLoader(
+        _numbered(data), batch_size, collate_fn=_collate, generator=torch.Generator()
+    )
+    for batch in loader:
+        yield _on(device, batch)
 
 
-def as_dataset(data: Dataset | Tensor) -> Dataset:
-    """A tensor of sequences as a data set, or the data set itself."""
-    return Sequences(data) if isinstance(data, Tensor) else data
+def as_dataset(data: Data, name: str = "data") -> Dataset:
+    """A tensor or an array of sequences as a data set; a list, or a data set, itself.
+
+    :raises TypeError: naming what it is that cannot be read, and what to pass in its place.
+    :raises ValueError: if there are no sequences.
+    """
+    instead = "".join(f": pass {this}" for kind, this in _INSTEAD.items() if isinstance(data, kind))
+    if instead or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise TypeError(
+            f"{name} must be sequences (N, T, *frame), or a data set with a length and items, "
+            f"got {type(data).__name__}{instead}"
+        )
+    dataset: Any = Sequences(data) if isinstance(data, (Tensor, np.ndarray)) else data
+    if not len(dataset):
+        raise ValueError(f"{name} must hold at least 1 sequences, got 0")
+    return dataset
 
 
-def split(batch: Any) -> Batch:
-    """x and labels of a batch ``x``, ``(x,)`` or ``(x, labels)``."""
-    if not isinstance(batch, (tuple, list)):
-        return batch, {}
-    return batch[0], batch[1] if len(batch) > 1 and isinstance(batch[1], Mapping) else {}
+_INSTEAD = {
+    DataLoader: "its data set, loader.dataset, of which batches are made here",
+    IterableDataset: "a data set with a length, such as pyro_dsae.data.Sequences of a file",
+    Mapping: "pyro_dsae.data.Sequences(x, labels)",
+    tuple: "pyro_dsae.data.Sequences(x, labels)",
+    str: "pyro_dsae.data.Sequences(path)",
+    os.PathLike: "pyro_dsae.data.Sequences(path)",
+}
+
+
+def _numbered(data: Dataset) -> StackDataset:
+    """Items with their numbers, by which an error names them."""
+    return StackDataset(range(len(data)), data)  # type: ignore[arg-type]
+
+
+def _collate(items: Sequence[tuple[int, Any]]) -> Batch:
+    """x ``(n, T, *frame)`` as it is kept, and labels ``(n,)`` where they are numbers, of numbered items."""
+    pairs = [split(item, number) for number, item in items]
+    x = stacked((number, x) for (number, _), (x, _) in zip(items, pairs, strict=True))
+    labels = [labels for _, labels in pairs]
+    for (number, _), given in zip(items, labels, strict=True):
+        if given.keys() != labels[0].keys():
+            raise ValueError(
+                f"sequences must have the same labels, got {[*labels[0]]} of sequence {items[0][0]} "
+                f"and {[*given]} of sequence {number}"
+            )
+    try:
+        collated = default_collate(labels)
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"labels must be whole numbers, got {labels[0]} of sequence {items[0][0]}: {error}"
+        ) from error
+    return x, {name: v for name, v in collated.items() if isinstance(v, Tensor)}
+
+
+def _on(device: torch.device, batch: Batch) -> Batch:
+    """x on the device; uint8 crosses as it is and becomes floats there."""
+    x, labels = batch
+    return as_float(x.to(device, non_blocking=True)), labels
+
+
+def split(item: Any, number: int) -> tuple[Any, Mapping[str, Any]]:
+    """x and labels of sequence ``number``: of ``x``, ``(x,)`` or ``(x, labels)``."""
+    if isinstance(item, Mapping):
+        raise TypeError(
+            f"sequence {number} must be x or (x, labels), got a dict of {[*item]}: pass a data set whose "
+            f"items are tuples"
+        )
+    if not isinstance(item, tuple):
+        return item, {}
+    return item[0], item[1] if len(item) > 1 and isinstance(item[1], Mapping) else {}

@@ -11,13 +11,12 @@ from collections.abc import Callable
 import torch
 from pyro import poutine
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ..checks import as_frames, check_pair
 from ..handlers import latent_sites
 from ..nn import check_whole
 from ..program import device_of, evaluating
-from .batches import as_dataset, in_order
+from .batches import Data, as_dataset, in_order
 
 
 @torch.no_grad()
@@ -43,7 +42,7 @@ def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> 
 def evaluate_elbo(
     model: nn.Module,
     guide: nn.Module,
-    data: Dataset | Tensor,
+    data: Data,
     *,
     batch_size: int = 64,
     seed: int = 0,
@@ -51,13 +50,14 @@ def evaluate_elbo(
     """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
     check_pair(model, guide)
     check_whole(1, batch_size=batch_size)
+    dataset = as_dataset(data)
     device = device_of(model)
     totals: dict[str, float] = {}
     count = dims = 0
     devices = [device] if device.type == "cuda" else []
     with evaluating(model, guide), torch.random.fork_rng(devices):
         torch.manual_seed(seed)
-        for x, _ in in_order(as_dataset(data), batch_size, device):
+        for x, _ in in_order(dataset, batch_size, device):
             x = as_frames(model, x, model)
             for name, values in elbo_terms(model, guide, x).items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())

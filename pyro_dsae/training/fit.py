@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..checks import as_frames, check_keywords, check_pair, check_range
 from ..nn import check_whole
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
-from .batches import Batches, as_dataset
+from .batches import Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
 from .devices import make_accelerator
 from .evaluation import evaluate_elbo
@@ -39,7 +39,7 @@ class NonFiniteLossError(RuntimeError):
 def fit(
     model: nn.Module,
     guide: nn.Module,
-    data: Dataset | Tensor,
+    data: Data,
     *,
     steps: int | None = None,
     epochs: int | None = None,
@@ -51,7 +51,7 @@ def fit(
     labels: Sequence[str] = (),
     elbo: ELBO | None = None,
     optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None = None,
-    validation: Dataset | Tensor | None = None,
+    validation: Data | None = None,
     validate_every: int | None = None,
     checkpoint_dir: str | Path | None = None,
     checkpoint_every: int = 500,
@@ -67,7 +67,8 @@ def fit(
 ) -> History:
     """Train model and guide together by SVI; both are changed in place, and end in evaluation mode.
 
-    :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``.
+    :param data: sequences ``(N, T, *frame)``, a tensor, an array or a list, or a data set of ``x`` or
+        ``(x, labels)``; floats, or uint8, which is read as 0 to 1.
     :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
     :param batch_size: sequences a step and process: under ``torchrun`` or ``accelerate launch`` a step
         sees that of every process. See docs/scale.md.
@@ -129,7 +130,7 @@ def fit(
     batches = Batches(dataset, batch_size, accelerator, num_workers, seed)
     total = steps if steps is not None else (epochs or 0) * len(batches)
     validate_every = validate_every or len(batches)
-    held_out = None if validation is None else as_dataset(validation)
+    held_out = None if validation is None else as_dataset(validation, "validation")
     if held_out is not None and len(held_out) < accelerator.num_processes:  # type: ignore[arg-type]
         raise ValueError(
             f"validation must hold at least {accelerator.num_processes} sequences, "

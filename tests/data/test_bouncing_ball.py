@@ -217,6 +217,7 @@ def test_transform(root):
         ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
         ({"num_sequences": 0}, "num_sequences must be at least 1, got 0"),
         ({"size": 4}, "size must be at least 8, got 4"),
+        ({"seed": -1}, "seed must be at least 0, got -1"),
         ({"radius": 0.0}, "radius must be positive and a ball fit the polygon, got 0.0"),
         ({"radius": float("nan")}, "radius must be positive and a ball fit the polygon, got nan"),
         ({"radius": 14.0}, "radius must be positive and a ball fit the polygon, got 14.0"),
@@ -224,6 +225,7 @@ def test_transform(root):
             {"speed": (3.0, 2.0)},
             r"speed must be \(least, greatest\), both positive, got \(3.0, 2.0",
         ),
+        ({"speed": 2.0}, r"speed must be \(least, greatest\), .* got 2.0"),
         ({"speed": (0.0, 2.0)}, "speed must be .* got \\(0.0, 2.0"),
     ],
 )

@@ -154,6 +154,9 @@ class TestBadMNIST:
             ({"num_digits": 0}, "num_digits must be at least 1, got 0"),
             ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
             ({"num_sequences": 0}, "num_sequences must be at least 1, got 0"),
+            ({"size": 0}, "size must be at least 1, got 0"),
+            ({"digit_size": 0}, "digit_size must be at least 1, got 0"),
+            ({"seed": -1}, "seed must be at least 0, got -1"),
             ({"size": 7}, "digits must be of 4 pixels at least .*, got 3 in 7"),
             ({"size": 32, "digit_size": 32}, "and smaller than frames, got 32 in 32"),
         ]:

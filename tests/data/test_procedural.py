@@ -154,7 +154,7 @@ def test_repr_is_short(test_set: ProceduralSprites) -> None:
 
 @pytest.mark.parametrize("size", [0, -16, 24, 33])
 def test_bad_size(size: int) -> None:
-    with pytest.raises(ValueError, match=f"size must be a positive multiple of 16, got {size}"):
+    with pytest.raises(ValueError, match=f"size must be .* 16, got {size}"):
         ProceduralSprites(size=size)
 
 

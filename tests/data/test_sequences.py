@@ -62,6 +62,65 @@ def test_transform_is_of_items_alone(path):
     assert data.batch(torch.arange(2))[0].shape == (2, 4, 1, 16, 16)
 
 
+def test_lists_of_sequences_and_labels(frames):
+    expected = Sequences(frames, {"who": torch.arange(7)})
+    for source in ([*frames], [*torch.from_numpy(frames)], tuple((frames / 255).tolist())):
+        data = Sequences(source, {"who": [*range(7)]})
+        torch.testing.assert_close(data[3][0], expected[3][0])
+        assert data[3][1] == {"who": 3}
+    labels = Sequences(frames, {"who": np.arange(7), "smiles": [True] * 7}).batch(torch.arange(2))[
+        1
+    ]
+    assert labels["who"].tolist() == [0, 1] and labels["smiles"].all()
+
+
+def test_an_npz_of_one_array(frames, tmp_path):
+    for save in (np.savez, np.savez_compressed):
+        save(tmp_path / "one.npz", frames)
+        assert Sequences(tmp_path / "one.npz")[2][0].equal(Sequences(frames)[2][0])
+
+
+def test_files_of_other_kinds(frames, tmp_path):
+    np.savez(tmp_path / "two.npz", x=frames, y=frames)
+    with pytest.raises(TypeError, match=r"two.npz must hold one array, got x, y: pass that of"):
+        Sequences(tmp_path / "two.npz")
+    torch.save(torch.from_numpy(frames), tmp_path / "x.pt")
+    message = r"x.pt must be a .npy or .npz file; .* torch.load\(path, weights_only=True\)"
+    with pytest.raises(ValueError, match=message):
+        Sequences(tmp_path / "x.pt")
+    for name, length in (("one.npz", 300), ("empty.npy", 0), ("empty.npz", 0)):
+        np.savez_compressed(tmp_path / "one.npz", frames)
+        whole = (tmp_path / "one.npz").read_bytes()
+        (tmp_path / name).write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=f"{name} is not a whole .np. file"):
+            Sequences(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("frames", "labels", "message"),
+    [
+        (object(), None, "frames must be a tensor, an array, a list or a path, got object"),
+        (torch.rand(3, 0, 5), None, r"frames must be \(sequences, time, .* got \(3, 0, 5\)"),
+        (np.zeros((3, 4, 5), ">f4"), None, r"frames must be .* of uint8 or floats, .* of >f4"),
+        (
+            [torch.rand(4, 5), torch.rand(3, 5)],
+            None,
+            r"\(4, 5\) .* in sequence 0 and \(3, 5\) .* 1",
+        ),
+        ([], None, r"frames must be \(sequences, time, .* got \(0,\)"),
+        ([torch.rand(4, 5), "x"], None, "sequence 1 must be a tensor or an array, got str"),
+        ([[1, 2], [3, 4]], None, r"sequence 0 must be \(time, .* got \(2,\) of torch.int64"),
+        (torch.rand(3, 4, 5), [0, 1, 2], r"labels must be a dict of \(3,\) by name, got list"),
+        (torch.rand(3, 4, 5), {"a": [0, 1]}, r"labels\['a'\] must be \(3,\), got \(2,\)"),
+        (torch.rand(3, 4, 5), {"a": ["x"] * 3}, r"labels\['a'\] must be whole numbers \(3,\)"),
+        (torch.rand(3, 4, 5), {"a": [0.5] * 3}, r"labels\['a'\] .* numbers, got torch.float32"),
+    ],
+)
+def test_what_is_refused(frames, labels, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        Sequences(frames, labels)
+
+
 def test_errors(frames, path, tmp_path):
     with pytest.raises(ValueError, match=r"frames must be .* got \(3, 4\) of torch.float32"):
         Sequences(torch.rand(3, 4))

@@ -41,7 +41,7 @@ class TestProceduralSheets:
 
     @pytest.mark.parametrize("num_frames", [0, 73])
     def test_a_bad_number_of_poses_is_named(self, num_frames):
-        with pytest.raises(ValueError, match=f"num_frames must be 1 to 72, got {num_frames}"):
+        with pytest.raises(ValueError, match=f"num_frames must be .* got {num_frames}"):
             ProceduralSheets("test", size=16, num_frames=num_frames)
 
 
@@ -71,6 +71,6 @@ class TestSheets:
 
     @pytest.mark.parametrize("num_frames", [0, 179])
     def test_a_bad_number_of_poses_is_named_before_any_work(self, data_root, tmp_path, num_frames):
-        with pytest.raises(ValueError, match=f"num_frames must be 1 to 178, got {num_frames}"):
+        with pytest.raises(ValueError, match=f"num_frames must be .* got {num_frames}"):
             Sheets(data_root / "lpc-sprites", num_frames=num_frames, cache_dir=tmp_path)
         assert not [*tmp_path.iterdir()]

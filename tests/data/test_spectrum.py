@@ -106,5 +106,10 @@ def test_errors():
         LogSpectrum().inverse(torch.zeros(3, 20))
     with pytest.raises(ValueError, match="hop must be 1 to 4, .*got 5"):
         cut(torch.zeros(9, 2), 4, 5)
+    with pytest.raises(ValueError, match="hop must be 1 to 4, .*got 0"):
+        overlap_add(torch.zeros(2, 4, 1), 0, 4)
+    for name in ("bins", "sample_rate"):
+        with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
+            LogSpectrum(**{name: 0})
     with pytest.raises(ValueError, match="length must be at most 6, .*got 7"):
         overlap_add(torch.zeros(2, 4, 1), 2, 7)

@@ -207,6 +207,26 @@ class TestFiles:
         ):
             load(tmp_path / "a")
 
-    def test_sizes(self, timit):
-        with pytest.raises(ValueError, match="at least 1, got 0 and"):
-            load(timit, num_frames=0, segment_hop=3)
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
+            ({"segment_hop": 0}, "segment_hop must be at least 1, got 0"),
+            ({"level": 0.0}, "level must be positive, or None, got 0.0"),
+            ({"level": -0.1}, "level must be positive, or None, got -0.1"),
+            ({"silence": -3.0}, "silence must be positive, or None, got -3.0"),
+            ({"silence": float("nan")}, "silence must be positive, or None, got nan"),
+            ({"speakers": []}, "speakers must name at least one, or be None, got none"),
+        ],
+    )
+    def test_numbers_that_would_yield_nothing(self, timit, wrong, message):
+        with pytest.raises(ValueError, match=message):
+            load(timit, **wrong)
+        assert not (timit.parent / "cache").exists()
+
+    def test_a_hop_of_none_is_not_one_of_zero(self, timit):
+        data = load(timit, "test")
+        with pytest.raises(ValueError, match="hop must be 1 to 20, .* got 0"):
+            data.segments_of(0, 0)
+        with pytest.raises(ValueError, match="hop must be 1 to 20, .* got 0"):
+            data.joined(data.segments_of(0), 51, 0)

@@ -61,6 +61,13 @@ def root(made_up: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made_up, tmp_path / "root"))
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The package's cache folder, an empty one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "pyro_dsae"
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four characters in place of hundreds."""
@@ -145,11 +152,10 @@ def test_split_and_seed(made_up: Path, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.usefixtures("few")
 class TestCache:
     def test_second_opening_composes_nothing(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch
+        self, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = Sprites(root, size=8)
-        assert len(list(root.glob("sprites-train-8-0-*.npy"))) == 1
-        assert not list(root.glob(".sprites*"))
+        assert [path.match("sprites-train-8-0-*.npy") for path in cache.iterdir()] == [True]
         monkeypatch.setattr(sprites, "_compose", lambda *_: pytest.fail("composed again"))
         second = Sprites(root, size=8)
         assert torch.equal(first.frames, second.frames)
@@ -163,22 +169,24 @@ class TestCache:
         assert not torch.equal(first.frames, second.frames)
 
     @pytest.mark.parametrize("length", [0, 100, 5000])
-    def test_truncated(self, root: Path, length: int) -> None:
+    def test_truncated(self, root: Path, cache: Path, length: int) -> None:
         good = Sprites(root, size=8).frames.clone()
-        (path,) = root.glob("*.npy")
+        (path,) = cache.iterdir()
         path.write_bytes(path.read_bytes()[:length])
         with pytest.warns(UserWarning, match=f"composing again, the cache {path} is damaged"):
             assert torch.equal(Sprites(root, size=8).frames, good)
         assert torch.equal(Sprites(root, size=8).frames, good)
 
-    def test_other_contents(self, root: Path) -> None:
+    def test_other_contents(self, root: Path, cache: Path) -> None:
         good = Sprites(root, size=8).frames.clone()
-        (path,) = root.glob("*.npy")
+        (path,) = cache.iterdir()
         np.save(path, np.zeros((3, 2), np.uint8))
         with pytest.warns(UserWarning, match="holds uint8 .3, 2., expected uint8 .4, 72, 3, 8, 8"):
             assert torch.equal(Sprites(root, size=8).frames, good)
 
-    def test_interruption_leaves_nothing(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_interruption_leaves_nothing(
+        self, root: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         def interrupted(*args: object) -> object:
             yield np.zeros((72, 3, 8, 8), np.uint8)
             raise KeyboardInterrupt
@@ -187,7 +195,7 @@ class TestCache:
         threads = torch.get_num_threads()
         with pytest.raises(KeyboardInterrupt):
             Sprites(root, size=8)
-        assert not [path for path in root.iterdir() if path.is_file()]
+        assert not [*cache.iterdir()]
         assert torch.get_num_threads() == threads
 
     def test_full_disk(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,21 +204,21 @@ class TestCache:
         with pytest.raises(OSError, match="cache_dir must have 1 MB free, .* has 0 MB"):
             Sprites(root, size=32)
 
-    def test_read_only_root_uses_the_users_cache(
-        self, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(sprites.os, "access", lambda path, mode: path != root)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
-        Sprites(root, size=8)
-        assert not list(root.glob("*.npy"))
-        assert len(list((tmp_path / "home" / "pyro_dsae").glob("*.npy"))) == 1
+    @pytest.mark.parametrize("mode", [0o755, 0o555], ids=["writable", "read-only"])
+    def test_root_is_only_read(self, root: Path, cache: Path, mode: int) -> None:
+        before = {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))}
+        root.chmod(mode)
+        Sprites(root, size=8, download=True)  # nothing to fetch
+        root.chmod(0o755)
+        assert {path: path.stat().st_mtime_ns for path in (root, *root.rglob("*"))} == before
+        assert len([*cache.glob("*.npy")]) == 1
 
 
 class TestBadInput:
     def test_split_and_size(self, root: Path) -> None:
         with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'dev'"):
             Sprites(root, "dev")
-        with pytest.raises(ValueError, match="size must be a positive number of pixels, got 0"):
+        with pytest.raises(ValueError, match="size must be at least 1, got 0"):
             Sprites(root, size=0)
 
     def test_missing_root(self, tmp_path: Path) -> None:
@@ -223,12 +231,12 @@ class TestBadInput:
             Sprites(root)
 
     @pytest.mark.parametrize("length", [0, 20, 3000])
-    def test_truncated_sheet(self, root: Path, length: int) -> None:
+    def test_truncated_sheet(self, root: Path, cache: Path, length: int) -> None:
         path = root / "shoes/1.png"
         path.write_bytes(path.read_bytes()[:length])
         with pytest.raises(ValueError, match=f"{path} must be a whole PNG, got {length} bytes"):
             Sprites(root)
-        assert not list(root.glob("*.npy"))
+        assert not [*cache.rglob("*")]
 
     def test_size_of_sheet(self, root: Path) -> None:
         Image.new("RGBA", (832, 1280)).save(root / "hair/5.png")
@@ -271,7 +279,7 @@ class TestDownload:
         data = Sprites(root, size=8, download=True)
         assert torch.equal(data.frames, Sprites(made_up, size=8, cache_dir=tmp_path).frames)
         files = {str(path.relative_to(root)) for path in root.rglob("*.*") if path.is_file()}
-        assert {f for f in files if not f.endswith(".npy")} == {*NAMES, "CC-BY-SA-3.0-LICENSE"}
+        assert files == {*NAMES, "CC-BY-SA-3.0-LICENSE"}
         assert not list(root.glob(".download*"))
         archive.unlink()
         Sprites(root, size=8, download=True)
