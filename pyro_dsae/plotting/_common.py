@@ -1,48 +1,110 @@
-"""What all pictures share: frames side by side, and files."""
+"""What all pictures share: what may be drawn, frames side by side, and files."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, uint8
+from torch.nn import functional
 from torchvision.utils import make_grid
 
 GAP = 2  # pixels between frames
 _SIDE = 64  # frames smaller than this are enlarged to at least this
+PICTURES = (".png", ".jpg", ".jpeg")  # by Pillow
+_FIGURES = (*PICTURES, ".svg", ".pdf")  # by matplotlib
 
 
-def check(name: str, frames: Tensor, axes: str) -> None:
-    if frames.dim() != len(axes.split(", ")) or frames.shape[-3] not in (1, 3) or 0 in frames.shape:
-        raise ValueError(f"{name} must be ({axes}) with 1 or 3 channels, got {tuple(frames.shape)}")
+def described(value: Any) -> str:
+    """A shape, or the type of what has none."""
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def as_frames(name: str, frames: Tensor, axes: str) -> Tensor:
+    """Floats from 0 to 1 on the CPU, of bytes or floats; what lies outside is cut off."""
+    if (
+        not isinstance(frames, Tensor)
+        or frames.dim() != len(axes.split(", "))
+        or frames.shape[-3] not in (1, 3)
+        or 0 in frames.shape
+    ):
+        raise ValueError(f"{name} must be ({axes}) with 1 or 3 channels, got {described(frames)}")
+    if frames.dtype != uint8 and not frames.is_floating_point():
+        raise ValueError(f"{name} must be floats from 0 to 1, or uint8, got {frames.dtype}")
+    values = frames.detach().cpu().float() / (255 if frames.dtype == uint8 else 1)
+    if not values.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    return values.clamp(0, 1)
+
+
+def check_whole(name: str, value: int, least: int = 1) -> None:
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+
+
+def check_mapping(name: str, value: Mapping[str, Any], of: str) -> None:
+    """Something by name, and not nothing."""
+    if not isinstance(value, Mapping) or not value:
+        got = "none" if isinstance(value, Mapping) else type(value).__name__
+        raise ValueError(f"{name} must map names to {of}, at least one, got {got}")
+
+
+def finite(name: str, scores: Mapping[str, float], keys: Iterable[str]) -> list[float]:
+    """The scores of these names."""
+    for key in keys:
+        value = scores.get(key) if isinstance(scores, Mapping) else None
+        if not isinstance(value, Real) or not math.isfinite(value):
+            raise ValueError(f"{name} must hold a finite {key!r}, got {scores!r}")
+    return [scores[key] for key in keys]
 
 
 def enlargement(frames: Tensor, scale: int | None) -> int:
     if scale is None:
         return max(1, -(-_SIDE // max(frames.shape[-2:])))
-    if scale < 1:
-        raise ValueError(f"scale must be at least 1, got {scale}")
+    check_whole("scale", scale)
     return scale
 
 
+def in_a_row(count: int, columns: int | None) -> int:
+    """Of ``count`` pictures: by default about as many as there are rows."""
+    if columns is None:
+        return math.ceil(math.sqrt(count))
+    check_whole("columns", columns)
+    return min(count, columns)
+
+
 def tile(frames: Tensor, columns: int, scale: int) -> Image.Image:
-    """``(N, C, H, W)`` row by row, on white."""
-    large = frames.detach().cpu().float().clamp(0, 1)
-    large = large.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
-    # Grey becomes colour here; make_grid would return a single frame without its margin.
+    """``(N, C, H, W)`` from 0 to 1 row by row, on white."""
+    large = frames.repeat_interleave(scale, -2).repeat_interleave(scale, -1)
+    # Grey becomes colour here.
     sheet = make_grid(list(large), nrow=columns, padding=GAP, pad_value=1.0)
+    if len(large) == 1:  # which make_grid leaves without a margin
+        sheet = functional.pad(sheet, [GAP] * 4, value=1.0)
     return Image.fromarray((255 * sheet).round().byte().permute(1, 2, 0).numpy())
 
 
-def prepared(path: str | Path, suffix: str) -> Path:
-    path = Path(path).with_suffix(suffix)
+def prepared(path: str | Path, suffixes: Sequence[str] = _FIGURES) -> Path:
+    """The path, with the first of ``suffixes`` if it has none, in a folder that exists.
+
+    :raises ValueError: on a suffix that is not among them.
+    """
+    path = Path(path)
+    if not path.name:
+        raise ValueError(f"path must name a file, got {str(path)!r}")
+    path = path if path.suffix else path.with_suffix(suffixes[0])
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"path must end in {', '.join(suffixes)} or no suffix, got {str(path)!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def saved(figure: Figure, path: str | Path) -> Path:
-    """The path of the figure's PNG."""
-    path = prepared(path, ".png")
+    """The path of the figure's file."""
+    path = prepared(path)
     figure.savefig(path, dpi=120)
     return path

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..inference_data import _import_arviz
 from ..metrics.evidence import importance_bound, k_hat
-from ._common import prepared, saved
+from ._common import check_whole, prepared, saved
 
 
 def weights_elpd(inference_data: Any) -> Any:
@@ -39,7 +39,7 @@ def weights_elpd(inference_data: Any) -> Any:
     """
     weights = _log_weights(inference_data)
     draws, count = weights.shape
-    first = inference_data["sample_stats"]["log_weight"].isel(chain=0, draw=0, drop=True)
+    first = _group(inference_data, "sample_stats")["log_weight"].isel(chain=0, draw=0, drop=True)
     bound = first.copy(data=importance_bound(weights).numpy())
     k = first.copy(data=k_hat(weights).numpy())
     good_k = min(1 - 1 / np.log10(draws), 0.7)
@@ -72,9 +72,13 @@ def compare_weights(inference_data: Mapping[str, Any]) -> Any:
     :param inference_data: by name, two or more containers of the same sequences.
     :raises ValueError: if there are fewer, or the sequences differ.
     """
-    if len(inference_data) < 2:
-        raise ValueError(f"inference_data must hold at least 2 guides, got {[*inference_data]}")
-    observed = {name: data["observed_data"]["x"].values for name, data in inference_data.items()}
+    by_name = isinstance(inference_data, Mapping)
+    if not by_name or len(inference_data) < 2:
+        got = [*inference_data] if by_name else type(inference_data).__name__
+        raise ValueError(f"inference_data must hold at least 2 guides by name, got {got}")
+    observed = {
+        name: _group(data, "observed_data")["x"].values for name, data in inference_data.items()
+    }
     reference = next(iter(observed))
     for name, x in observed.items():
         if not np.array_equal(x, observed[reference]):
@@ -87,7 +91,7 @@ def compare_weights(inference_data: Mapping[str, Any]) -> Any:
 
 
 def khat_figure(inference_data: Any, path: str | Path) -> Path:
-    """The k-hat of every sequence's weights by ``az.plot_khat``, PNG; infinite ones are not in sight.
+    """The k-hat of every sequence's weights by ``az.plot_khat``; infinite ones are not in sight.
 
     :param inference_data: what :func:`pyro_dsae.to_arviz` returned, of at least 25 draws.
     """
@@ -105,7 +109,7 @@ def khat_figure(inference_data: Any, path: str | Path) -> Path:
 
 
 def comparison_figure(inference_data: Mapping[str, Any], path: str | Path) -> Path:
-    """The bounds of several guides by ``az.plot_compare``, PNG, with standard errors.
+    """The bounds of several guides by ``az.plot_compare``, with standard errors.
 
     In 0.x triangles are differences from the best, with the errors of differences of pairs.
 
@@ -133,7 +137,7 @@ def predictive_check(
     kind: Literal["cumulative", "kde"] = "cumulative",
     num_samples: int = 20,
 ) -> Path:
-    """The law of all values of x against that of the guide's predictions, by ``az.plot_ppc``, PNG.
+    """The law of all values of x against that of the guide's predictions, by ``az.plot_ppc``.
 
     In 1.x by ``az.plot_ppc_dist``. Where the likelihood is ``bernoulli`` on intensities, draws are 0 or 1 and
     nothing like x: take containers with ``predictive="mean"``.
@@ -145,8 +149,8 @@ def predictive_check(
     """
     if kind not in ("cumulative", "kde"):
         raise ValueError(f"kind must be 'cumulative' or 'kde', got {kind!r}")
-    if num_samples < 1:
-        raise ValueError(f"num_samples must be at least 1, got {num_samples}")
+    check_whole("num_samples", num_samples)
+    _group(inference_data, "observed_data")
     if "posterior_predictive" not in inference_data:
         raise ValueError(
             "inference_data must have predictions, got none: "
@@ -174,9 +178,48 @@ def predictive_check(
     return saved(figure, path)
 
 
+def latent_forest(inference_data: Any, path: str | Path, *, sequence: Any = 0) -> Path:
+    """The first two coordinates of q(z_t | x) of one sequence, over the frames, by ``az.plot_forest``.
+
+    :param inference_data: what :func:`pyro_dsae.to_arviz` returned.
+    :param sequence: its name, by default a number.
+    """
+    z = _group(inference_data, "posterior")["z"]
+    known = z["sequence"].values
+    if sequence not in known:
+        raise ValueError(
+            f"sequence must be one of {len(known)}, {known[0]} to {known[-1]}, got {sequence!r}"
+        )
+    dimensions = z["z_dim"].values[:2]
+    options = {
+        "var_names": ["z"],
+        "coords": {"sequence": [sequence], "z_dim": [*dimensions]},
+        "combined": True,
+        "backend": "matplotlib",
+    }
+    arviz = _import_arviz()
+    if _is_arviz_1():
+        return _saved_collection(arviz.plot_forest(inference_data, **options), path)
+    rows = z.sizes.get("frame", 1) * len(dimensions)
+    figure = Figure(figsize=(6, 1.5 + 0.25 * rows), layout="constrained")
+    arviz.plot_forest(inference_data, ax=figure.subplots(), textsize=9, **options)
+    return saved(figure, path)
+
+
+def _group(inference_data: Any, name: str) -> Any:
+    """One group of what ``to_arviz`` returned."""
+    try:
+        return inference_data[name]
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"inference_data must be what to_arviz returned, with {name}, "
+            f"got {type(inference_data).__name__}"
+        ) from error
+
+
 def _log_weights(inference_data: Any) -> Tensor:
     """``(S, N)``, the one chain."""
-    values = inference_data["sample_stats"]["log_weight"].values
+    values = _group(inference_data, "sample_stats")["log_weight"].values
     return torch.from_numpy(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
 
 
@@ -185,10 +228,10 @@ def _is_arviz_1() -> bool:
 
 
 def _saved_collection(plot: Any, path: str | Path) -> Path:
-    """PNG of a ``PlotCollection`` of ArviZ 1.x."""
+    """The file of a ``PlotCollection`` of ArviZ 1.x."""
     from matplotlib import pyplot as plt
 
-    path = prepared(path, ".png")
+    path = prepared(path)
     plot.savefig(path)
     plt.close(plot.get_viz("figure"))
     return path

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
-from ._common import saved
+from ..training import History
+from ._common import check_mapping, described, finite, saved
 
 
 def trajectory_figure(
@@ -22,7 +23,7 @@ def trajectory_figure(
     *,
     names: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
-    """What a judge sees over time, PNG: a row for each kind of trajectory, a column for each head.
+    """What a judge sees over time: a row for each kind of trajectory, a column for each head.
 
     Each class has a colour; a line of pixels is one sequence, its colour at t the mixture of the
     classes by their probabilities. What is fixed shows as one colour, what is drawn as many.
@@ -31,7 +32,7 @@ def trajectory_figure(
         :func:`pyro_dsae.metrics.trajectories` returns them.
     :param names: of the classes of some heads, for legends.
     """
-    kinds, heads = [*trajectories], [*next(iter(trajectories.values()))]
+    kinds, heads = [*trajectories], _checked_heads(trajectories, names or {})
     figure = Figure(figsize=(2.2 * len(heads) + 1.6, 2.4 * len(kinds)), layout="constrained")
     panels = figure.subplots(len(kinds), len(heads), squeeze=False)
     colours = np.asarray(colormaps["tab10"].colors)  # type: ignore[attr-defined]
@@ -59,67 +60,106 @@ def trajectory_figure(
     return saved(figure, path)
 
 
+def _checked_heads(
+    trajectories: Mapping[str, Mapping[str, Tensor]], names: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The heads of all kinds, once everything fits."""
+    check_mapping("trajectories", trajectories, "heads")
+    heads: list[str] = []
+    for kind, row in trajectories.items():
+        check_mapping(f"trajectories[{kind!r}]", row, "probabilities")
+        heads = heads or [*row]
+        if {*row} != {*heads}:
+            raise ValueError(f"trajectories[{kind!r}] must have the heads {heads}, got {[*row]}")
+        for head, p in row.items():
+            is_shown = isinstance(p, Tensor) and p.dim() == 3 and 0 not in p.shape
+            if not is_shown or p.shape[2] > 10 or not p.isfinite().all():
+                raise ValueError(
+                    f"trajectories[{kind!r}][{head!r}] must be (N, T, classes), at most 10 classes, "
+                    f"and finite, got {described(p)}"
+                )
+    if not {*names} <= {*heads}:
+        raise ValueError(f"names must be of the heads {heads}, got {[*names]}")
+    return heads
+
+
 def error_curves(errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: str | Path) -> Path:
-    """Incorrect pixels against the number of missing frames, PNG: a model a line, its interval shaded.
+    """Incorrect pixels against the number of missing frames: a model a line, its interval shaded.
 
     The best of the futures is dotted.
 
     :param errors: by model and number of frames, as :func:`pyro_dsae.metrics.prediction_errors` gives them.
     """
+    check_mapping("errors", errors, "errors")
     figure = Figure(figsize=(6, 3.8), layout="constrained")
     axes = figure.subplots()
     for i, (name, scores) in enumerate(errors.items()):
+        check_mapping(f"errors[{name!r}]", scores, "errors")
+        if not all(str(number).isdigit() for number in scores):
+            raise ValueError(f"errors[{name!r}] must be by number of frames, got {[*scores]}")
+        for number, row in scores.items():
+            check_mapping(f"errors[{name!r}][{number!r}]", row, "numbers")
         missing = sorted(scores, key=int)
         frames = [int(number) for number in missing]
-
-        def values(key: str, scores: Any = scores, missing: Any = missing) -> list[float]:
-            return [100 * scores[number][key] for number in missing]
-
-        axes.plot(frames, values("mean"), "o-", color=f"C{i}", label=name)
-        axes.fill_between(frames, values("low"), values("high"), color=f"C{i}", alpha=0.2, lw=0)
-        best = next(key for key in scores[missing[0]] if re.fullmatch(r"best_of_\d+", key))
-        axes.plot(
-            frames,
-            values(best),
-            "o:",
-            color=f"C{i}",
-            ms=3,
-            label=f"{name}, {best}".replace("_", " "),
-        )
+        found = (key for key in scores[missing[0]] if re.fullmatch(r"best_of_\d+", key))
+        keys = ["mean", "low", "high", next(found, "best_of_N")]
+        rows = [finite(f"errors[{name!r}][{n!r}]", scores[n], keys) for n in missing]
+        mean, low, high, best = 100 * np.transpose(rows)
+        label = f"{name}, {keys[-1]}".replace("_", " ")
+        axes.plot(frames, mean, "o-", color=f"C{i}", label=name)
+        axes.fill_between(frames, low, high, color=f"C{i}", alpha=0.2, lw=0)
+        axes.plot(frames, best, "o:", color=f"C{i}", ms=3, label=label)
     axes.set(xlabel="missing frames", ylabel="incorrect pixels, %", ylim=(0, None))
     axes.legend(fontsize="small")
     return saved(figure, path)
 
 
 def rate_distortion(curves: Mapping[str, Sequence[Mapping[str, float]]], path: str | Path) -> Path:
-    """What a code of the latents costs against what it leaves to say, PNG: a line for each way to encode.
+    """What a code of the latents costs against what it leaves to say: a line for each way to encode.
 
     :param curves: points of each, as :func:`pyro_dsae.metrics.rates` gives them.
     """
+    check_mapping("curves", curves, "points")
     figure = Figure(figsize=(5.5, 3.8), layout="constrained")
     axes = figure.subplots()
     for name, points in curves.items():
-        ordered = sorted(points, key=lambda point: point["bits_per_frame"])
-        rate = [point["bits_per_frame"] for point in ordered]
-        axes.plot(rate, [point["distortion_bits_per_dim"] for point in ordered], "o-", label=name)
+        if not isinstance(points, (list, tuple)) or not points:
+            raise ValueError(
+                f"curves[{name!r}] must be a list of points, not empty, got {points!r}"
+            )
+        keys = ("bits_per_frame", "distortion_bits_per_dim")
+        ordered = sorted(finite(f"curves[{name!r}]", point, keys) for point in points)
+        axes.plot(*zip(*ordered, strict=True), "o-", label=name)
     axes.set(xlabel="rate, bits a frame", ylabel="distortion, bits a dimension")
     axes.legend(fontsize="small")
     return saved(figure, path)
 
 
 def loss_curve(
-    losses: Sequence[float],
+    losses: History | Sequence[float],
     path: str | Path,
     *,
     validation: Sequence[Mapping[str, float]] = (),
 ) -> Path:
-    """The training loss over the steps, PNG, with its running mean, in nats a sequence.
+    """The training loss over the steps, with its running mean, in nats a sequence.
 
-    :param validation: scores with ``step`` and ``elbo``; drawn as its negative.
+    :param losses: of each step, or what :func:`pyro_dsae.fit` returned.
+    :param validation: scores with ``step`` and ``elbo``, drawn as its negative (default: those of a History).
     """
-    if not len(losses):
-        raise ValueError("losses must hold at least one step, got none")
-    values = np.asarray(losses, dtype=float)
+    if isinstance(losses, History):
+        validation = validation or losses.validation
+        losses = losses.losses
+    try:
+        values = torch.as_tensor(losses, dtype=torch.float64).detach().cpu().numpy()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"losses must be a History or numbers, got {losses!r:.60}") from error
+    if values.ndim != 1 or not len(values):
+        got = described(torch.from_numpy(values)) if values.size else "none"
+        raise ValueError(f"losses must be (steps,), at least one, got {got}")
+    if not np.isfinite(values).all():
+        step = int(np.isfinite(values).argmin())
+        raise ValueError(f"losses must be finite, got {values[step]} at step {step}")
+    scores = [finite("validation", score, ("step", "elbo")) for score in validation]
     width = max(1, len(values) // 50)
     mean = np.convolve(values, np.ones(width) / width, "valid")
     figure = Figure(figsize=(6, 3.6), layout="constrained")
@@ -128,12 +168,11 @@ def loss_curve(
         np.arange(1, len(values) + 1), values, color="C0", alpha=0.3, lw=0.8, label="training"
     )
     axes.plot(np.arange(width, len(values) + 1), mean, color="C0", label=f"mean of {width} steps")
-    if validation:
-        steps, elbos = zip(*((score["step"], -score["elbo"]) for score in validation), strict=True)
-        axes.plot(steps, elbos, "o-", color="C1", ms=3, label="validation (-ELBO)")
-        low, high = min(values.min(), *elbos), max(np.quantile(values, 0.95), *elbos)
-    else:
-        low, high = values.min(), np.quantile(values, 0.95)
+    negative = [-elbo for _, elbo in scores]
+    if scores:
+        steps = [step for step, _ in scores]
+        axes.plot(steps, negative, "o-", color="C1", ms=3, label="validation (-ELBO)")
+    low, high = min([values.min(), *negative]), max([np.quantile(values, 0.95), *negative])
     if high > low:  # the first steps would squeeze the rest
         axes.set_ylim(low - 0.05 * (high - low), high + 0.1 * (high - low))
     axes.set_xlabel("step")

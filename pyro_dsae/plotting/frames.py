@@ -2,26 +2,48 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ._common import GAP, check, enlargement, prepared, tile
+from ._common import (
+    GAP,
+    PICTURES,
+    as_frames,
+    check_whole,
+    described,
+    enlargement,
+    in_a_row,
+    prepared,
+    tile,
+)
+
+_FILMS = (".gif", ".mp4")
 
 
 def grid(rows: Tensor | Sequence[Tensor], path: str | Path, *, scale: int | None = None) -> Path:
-    """A contact sheet, PNG: sequences ``(N, T, C, H, W)``, one a row, time to the right.
+    """A contact sheet: sequences ``(N, T, C, H, W)``, one a row, time to the right.
 
     :param scale: enlarges every frame (default: to at least 64 pixels).
     """
-    frames = rows if isinstance(rows, Tensor) else torch.stack([*rows])
-    check("rows", frames, "sequences, time, channels, height, width")
-    path = prepared(path, ".png")
-    tile(frames.flatten(0, 1), frames.shape[1], enlargement(frames, scale)).save(path)
+    if isinstance(rows, (list, tuple)):
+        shapes = [*map(described, rows)]
+        if len({*shapes}) != 1 or not isinstance(rows[0], Tensor):
+            raise ValueError(
+                f"rows must be tensors of one shape, got {', '.join(shapes) or 'none'}"
+            )
+        rows = torch.stack([*rows])
+    axes = "sequences, time, channels, height, width"
+    frames = as_frames("rows", cast(Tensor, rows), axes)
+    image = tile(frames.flatten(0, 1), frames.shape[1], enlargement(frames, scale))
+    path = prepared(path, PICTURES)
+    image.save(path)
     return path
 
 
@@ -33,18 +55,17 @@ def animate(
     milliseconds: int = 125,
     scale: int | None = None,
 ) -> Path:
-    """A GIF that loops: sequences ``(N, T, C, H, W)`` side by side, T frames.
+    """A film of T frames, sequences ``(N, T, C, H, W)`` side by side: a GIF that loops, or an MP4.
 
+    :param path: ``.gif`` (the default) or ``.mp4``, which needs the extra ``video``.
     :param columns: sequences in a row (default: about as many as there are rows).
     :param milliseconds: each frame is shown.
     """
-    check("sequences", sequences, "sequences, time, channels, height, width")
-    columns = columns or int(np.ceil(np.sqrt(len(sequences))))
-    path = prepared(path, ".gif")
-    factor = enlargement(sequences, scale)
-    images = [tile(frames, columns, factor) for frames in sequences.transpose(0, 1)]
-    _save_gif(images, path, milliseconds)
-    return path
+    frames = as_frames("sequences", sequences, "sequences, time, channels, height, width")
+    check_whole("milliseconds", milliseconds, 10)
+    columns, factor = in_a_row(len(frames), columns), enlargement(frames, scale)
+    images = [tile(moment, columns, factor) for moment in frames.transpose(0, 1)]
+    return _save_film(images, path, milliseconds)
 
 
 def swap_figure(
@@ -62,26 +83,38 @@ def swap_figure(
     :param content: ``(A, T, C, H, W)``, the left column.
     :param dynamics: ``(B, T, C, H, W)``, the top row.
     :param swapped: ``(A, B, T, C, H, W)``.
-    :param path: of two files: ``.png``, one moment, and ``.gif``, the whole time.
+    :param path: of two files: ``.png``, one moment, and ``.gif``, the whole time; the suffix of ``path``
+        stands in place of the one or the other.
     :param frame: the moment of the still picture (default: the middle).
+    :returns: the paths of the picture and of the film.
     """
-    check("content", content, "A, time, channels, height, width")
-    check("dynamics", dynamics, "B, time, channels, height, width")
+    content = as_frames("content", content, "A, time, channels, height, width")
+    dynamics = as_frames("dynamics", dynamics, "B, time, channels, height, width")
+    swapped = as_frames("swapped", swapped, "A, B, time, channels, height, width")
     expected = (len(content), len(dynamics), *content.shape[1:])
     if swapped.shape != expected or dynamics.shape[1:] != content.shape[1:]:
         raise ValueError(
             f"swapped must be {expected} and dynamics {('B', *content.shape[1:])}, "
             f"got {tuple(swapped.shape)} and {tuple(dynamics.shape)}"
         )
+    check_whole("milliseconds", milliseconds, 10)
+    steps = content.shape[1]
+    frame = steps // 2 if frame is None else frame
+    check_whole("frame", frame, 0)
+    if frame >= steps:
+        raise ValueError(f"frame must be 0 to {steps - 1} of {steps} frames, got {frame!r}")
     factor = enlargement(content, scale)
     images = [
-        _swap_image(content[:, t], dynamics[:, t], swapped[:, :, t], factor)
-        for t in range(content.shape[1])
+        _swap_image(content[:, t], dynamics[:, t], swapped[:, :, t], factor) for t in range(steps)
     ]
-    png, gif = prepared(path, ".png"), prepared(path, ".gif")
-    images[content.shape[1] // 2 if frame is None else frame].save(png)
-    _save_gif(images, gif, milliseconds)
-    return png, gif
+    path = prepared(path, (*PICTURES, *_FILMS))
+    is_film = path.suffix.lower() in _FILMS
+    picture, film = (
+        (path.with_suffix(".png"), path) if is_film else (path, path.with_suffix(".gif"))
+    )
+    _save_film(images, film, milliseconds)
+    images[frame].save(picture)
+    return picture, film
 
 
 def _swap_image(content: Tensor, dynamics: Tensor, swapped: Tensor, scale: int) -> Image.Image:
@@ -98,6 +131,34 @@ def _swap_image(content: Tensor, dynamics: Tensor, swapped: Tensor, scale: int) 
     draw.text((left.width - draw.textlength("motion"), top.height // 4), "motion", "black")
     draw.text((GAP, 2 * top.height // 3), "content", "black")
     return image
+
+
+def _save_film(images: Sequence[Image.Image], path: str | Path, milliseconds: int) -> Path:
+    path = prepared(path, _FILMS)
+    write = _save_gif if path.suffix.lower() == ".gif" else _save_mp4
+    write(images, path, milliseconds)
+    return path
+
+
+def _save_mp4(images: Sequence[Image.Image], path: Path, milliseconds: int) -> None:
+    """H.264 as every player takes it: even sides, so that an odd one grows by a white line."""
+    try:
+        import av
+    except ImportError as error:
+        raise ImportError(
+            f'{path} is a video, and writing it needs PyAV: pip install "pyro-dsae[video]"'
+        ) from error
+    width, height = (side + side % 2 for side in images[0].size)
+    film = io.BytesIO()  # nothing is left of a film that cannot be written
+    with av.open(film, "w", format="mp4") as container:
+        stream = container.add_stream("h264", rate=Fraction(1000, milliseconds))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for image in images:
+            even = Image.new("RGB", (width, height), "white")
+            even.paste(image)
+            container.mux(stream.encode(av.VideoFrame.from_image(even)))
+        container.mux(stream.encode())
+    path.write_bytes(film.getvalue())
 
 
 def _save_gif(images: Sequence[Image.Image], path: Path, milliseconds: int) -> None:

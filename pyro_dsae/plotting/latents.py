@@ -1,9 +1,8 @@
-"""What latents show: maps and timelines of z, its posterior over the frames."""
+"""What latents show: maps and timelines of z."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,23 +12,31 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
-from ._common import GAP, check, enlargement, prepared, saved, tile
+from ._common import (
+    GAP,
+    PICTURES,
+    as_frames,
+    check_whole,
+    described,
+    enlargement,
+    in_a_row,
+    prepared,
+    saved,
+    tile,
+)
 
 
 def latent_map(
     grids: Tensor, path: str | Path, *, columns: int | None = None, scale: int | None = None
 ) -> Path:
-    """What each f shows over a grid of a 2-dimensional z, PNG: one block an f, blocks side by side.
+    """What each f shows over a grid of a 2-dimensional z: one block an f, blocks side by side.
 
     :param grids: ``(F, rows, columns, C, H, W)``, decoded from
         :func:`~pyro_dsae.metrics.latent_grid`, unflattened.
     :param columns: blocks in a row (default: about as many as there are rows).
     """
-    check("grids", grids, "F, rows, columns, channels, height, width")
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns must be at least 1, got {columns}")
-    columns = min(len(grids), columns or int(np.ceil(np.sqrt(len(grids)))))
-    factor = enlargement(grids, scale)
+    grids = as_frames("grids", grids, "F, rows, columns, channels, height, width")
+    columns, factor = in_a_row(len(grids), columns), enlargement(grids, scale)
     blocks = [tile(frames.flatten(0, 1), grids.shape[2], factor) for frames in grids]
     width, height = (side + 4 * GAP for side in blocks[0].size)
     rows = -(-len(blocks) // columns)
@@ -37,26 +44,29 @@ def latent_map(
     image = Image.new("RGB", size, "white")
     for i, block in enumerate(blocks):
         image.paste(block, (i % columns * width, i // columns * height))
-    path = prepared(path, ".png")
+    path = prepared(path, PICTURES)
     image.save(path)
     return path
 
 
 def timeline(z: Tensor, frames: Tensor, path: str | Path, *, extremes: int = 3) -> Path:
-    """Coordinates of z over a sequence, PNG, with the frames in which each is highest and lowest.
+    """Coordinates of z over a sequence, with the frames in which each is highest and lowest.
 
     :param z: ``(T,)``, or ``(T, k)``: k coordinates, one below the other.
     :param frames: ``(T, C, H, W)``.
     :param extremes: frames shown above the curve, the highest, and below it, the lowest.
     """
-    check("frames", frames, "time, channels, height, width")
+    frames = as_frames("frames", frames, "time, channels, height, width")
     steps = len(frames)
-    if z.dim() not in (1, 2) or len(z) != steps or 0 in z.shape:
-        raise ValueError(f"z must be ({steps},) or ({steps}, k), got {tuple(z.shape)}")
+    if not isinstance(z, Tensor) or z.dim() not in (1, 2) or len(z) != steps or 0 in z.shape:
+        raise ValueError(f"z must be ({steps},) or ({steps}, k), got {described(z)}")
+    if not z.isfinite().all():
+        raise ValueError("z must be finite, got NaN or infinity")
+    check_whole("extremes", extremes)
     if not 1 <= extremes <= steps // 2:
         raise ValueError(f"extremes must be 1 to {steps // 2} of {steps} frames, got {extremes}")
     curves = z.detach().cpu().float().reshape(steps, -1).T.numpy()
-    pictures = frames.detach().cpu().float().clamp(0, 1).expand(-1, 3, -1, -1)
+    pictures = frames.expand(-1, 3, -1, -1)
     figure = Figure(figsize=(7, 4 * len(curves)), layout="constrained")
     panels = figure.subfigures(len(curves), squeeze=False)[:, 0]
     for i, (panel, curve) in enumerate(zip(panels, curves, strict=True)):
@@ -97,24 +107,3 @@ def _timeline_frame(axes: Axes, picture: np.ndarray, colour: str) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_color(colour)
-
-
-def latent_forest(inference_data: Any, path: str | Path, *, sequence: int = 0) -> Path:
-    """ArviZ's forest plot of q(z_t | x) of one sequence, over the frames, as PNG.
-
-    :param inference_data: what :func:`pyro_dsae.to_arviz` returned.
-    """
-    import arviz as az
-
-    path = prepared(path, ".png")
-    plot = az.plot_forest(
-        inference_data,
-        var_names=["z"],
-        coords={"sequence": [sequence], "z_dim": [0, 1]},
-        combined=True,
-    )
-    if hasattr(plot, "savefig"):  # ArviZ 1.x: a PlotCollection
-        plot.savefig(path)
-    else:
-        plot[0].figure.savefig(path, bbox_inches="tight")
-    return path

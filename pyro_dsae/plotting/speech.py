@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ._common import saved
+from ._common import check_mapping, described, saved
 
 _RATES = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
@@ -23,7 +23,7 @@ def spectrograms(
     high_hz: float = 8000.0,
     hertz: Tensor | None = None,
 ) -> Path:
-    """Log-magnitude spectra one below the other, PNG: one scale of colours, one axis of time.
+    """Log-magnitude spectra one below the other: one scale of colours, one axis of time.
 
     :param rows: spectra by title, ``(frames, bins)``; numbers of frames may differ.
     :param hop: seconds from frame to frame.
@@ -31,22 +31,32 @@ def spectrograms(
     :param hertz: the middle of each bin, ``(bins,)``, where they are not:
         :attr:`LogSpectrum.hertz <pyro_dsae.data.LogSpectrum.hertz>`.
     """
-    if not rows:
-        raise ValueError("rows must hold at least one spectrogram, got none")
-    bins = next(iter(rows.values())).shape[-1]
+    check_mapping("rows", rows, "spectrograms")
+    first = next(iter(rows.values()))
+    bins = first.shape[-1] if isinstance(first, Tensor) and first.dim() else 0
     for name, x in rows.items():
-        if x.dim() != 2 or x.shape[1] != bins or 0 in x.shape or not x.isfinite().all():
+        is_shown = isinstance(x, Tensor) and x.dim() == 2 and x.shape[1] == bins
+        if not is_shown or 0 in x.shape or not x.isfinite().all():
             raise ValueError(
-                f"rows[{name!r}] must be (frames, {bins}) and finite, got {tuple(x.shape)}"
+                f"rows[{name!r}] must be (frames, {bins or 'bins'}) and finite, got {described(x)}"
             )
+    for name, value in (("hop", hop), ("high_hz", high_hz)):
+        if not 0 < value < np.inf:
+            raise ValueError(f"{name} must be above 0, got {value}")
     if hertz is None:
         edges = np.linspace(0, high_hz, bins + 1)
-    elif hertz.shape == (bins,) and bins > 1:
+    elif (
+        isinstance(hertz, Tensor)
+        and hertz.shape == (bins,)
+        and bins > 1
+        and hertz.isfinite().all()
+        and (hertz.diff() > 0).all()
+    ):
         middle = hertz.double().cpu().numpy()
         inner = (middle[1:] + middle[:-1]) / 2
         edges = np.concatenate([[2 * middle[0] - inner[0]], inner, [2 * middle[-1] - inner[-1]]])
     else:
-        raise ValueError(f"hertz must be ({bins},), at least 2, got {tuple(hertz.shape)}")
+        raise ValueError(f"hertz must be ({bins},), at least 2, rising, got {described(hertz)}")
     spectra = [x.detach().cpu().double().numpy() for x in rows.values()]
     low, high = min(map(np.min, spectra)), max(map(np.max, spectra))
     figure = Figure(figsize=(7, 0.6 + 1.7 * len(rows)), layout="constrained")
@@ -64,26 +74,20 @@ def spectrograms(
 
 
 def det_figure(curves: Mapping[str, tuple[Tensor, Tensor]], path: str | Path) -> Path:
-    """DET curves on axes of normal deviates, PNG, with the equal error rates on the diagonal.
+    """DET curves on axes of normal deviates, with the equal error rates on the diagonal.
 
     Scores that are normal with one variance give straight lines (Martin et al., Eurospeech 1997).
 
     :param curves: rates of false acceptance and of false rejection by name, ``(thresholds,)`` each, as
         :func:`pyro_dsae.metrics.det_curve` returns them.
     """
-    if not curves:
-        raise ValueError("curves must hold at least one, got none")
+    check_mapping("curves", curves, "rates")
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     limits = _deviates(torch.tensor([_RATES[0], _RATES[-1]]))
     axes.plot(limits, limits, color="0.8", lw=0.8)
     for i, (name, rates) in enumerate(curves.items()):
-        accepted, rejected = (rate.detach().cpu().double() for rate in rates)
-        if accepted.dim() != 1 or accepted.shape != rejected.shape or len(accepted) < 2:
-            raise ValueError(
-                f"curves[{name!r}] must be two of (thresholds,), at least 2, "
-                f"got {tuple(accepted.shape)} and {tuple(rejected.shape)}"
-            )
+        accepted, rejected = _checked_rates(name, rates)
         eer = np.interp(0.0, accepted - rejected, accepted)
         label = f"{name}: EER {100 * eer:.1f}%"
         axes.plot(_deviates(accepted), _deviates(rejected), color=f"C{i}", lw=1.2, label=label)
@@ -96,6 +100,23 @@ def det_figure(curves: Mapping[str, tuple[Tensor, Tensor]], path: str | Path) ->
     axes.set(xlabel="false acceptance, %", ylabel="false rejection, %")
     figure.legend(loc="outside lower center", fontsize="small", ncols=2)
     return saved(figure, path)
+
+
+def _checked_rates(name: str, rates: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Double, on the CPU."""
+    if not isinstance(rates, (tuple, list)) or len(rates) != 2:
+        raise ValueError(f"curves[{name!r}] must be two tensors, got {described(rates)}")
+    shapes = {rate.shape if isinstance(rate, Tensor) else None for rate in rates}
+    if len(shapes) > 1 or rates[0].dim() != 1 or len(rates[0]) < 2:
+        got = " and ".join(map(described, rates))
+        raise ValueError(f"curves[{name!r}] must be two of (thresholds,), at least 2, got {got}")
+    accepted, rejected = (rate.detach().cpu().double() for rate in rates)
+    bounded = all(((0 <= rate) & (rate <= 1)).all() for rate in (accepted, rejected))
+    if not bounded or (accepted.diff() < 0).any() or (rejected.diff() > 0).any():
+        raise ValueError(
+            f"curves[{name!r}] must be rates from 0 to 1, from the strictest threshold to the laxest"
+        )
+    return accepted, rejected
 
 
 def _deviates(rates: Tensor) -> np.ndarray:

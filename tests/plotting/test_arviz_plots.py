@@ -24,6 +24,7 @@ from pyro_dsae.plotting.arviz_plots import (
     compare_weights,
     comparison_figure,
     khat_figure,
+    latent_forest,
     predictive_check,
     weights_elpd,
 )
@@ -171,6 +172,21 @@ def test_figures_of_a_pair_of_ours(make_pair, x: Tensor, tmp_path: Path) -> None
     assert is_picture(predictive_check(made, tmp_path / "check", num_samples=3))
 
 
+def test_forest_of_one_sequence(make_pair, x: Tensor, tmp_path: Path) -> None:
+    opened = plt.get_fignums()
+    names = {"sequence": ["anna", "ben"]}
+    for z_dim in (1, 3):
+        model, guide = make_pair(z_dim=z_dim)
+        made = to_arviz(model.eval(), guide.eval(), x[:2], num_samples=30, coords=names)
+        assert is_picture(latent_forest(made, tmp_path / f"{z_dim}", sequence="ben"))
+        with pytest.raises(ValueError, match="sequence must be one of 2, anna to ben, got 0"):
+            latent_forest(made, tmp_path / "none")
+    svg = latent_forest(made, tmp_path / "forest.svg", sequence="anna")
+    assert svg.read_text().startswith("<?xml")
+    assert not (tmp_path / "none.png").exists()
+    assert plt.get_fignums() == opened
+
+
 def test_infinite_k_hat(containers: dict[str, Any], tmp_path: Path) -> None:
     made = containers["wide"].copy()
     weights = made["sample_stats"]["log_weight"].copy()
@@ -184,7 +200,7 @@ def test_infinite_k_hat(containers: dict[str, Any], tmp_path: Path) -> None:
     ("kwargs", "message"),
     [
         ({"kind": "scatter"}, "kind must be 'cumulative' or 'kde', got 'scatter'"),
-        ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
+        ({"num_samples": 0}, "num_samples must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_arguments(
@@ -202,7 +218,7 @@ def test_containers_that_do_not_fit(
         khat_figure(few, tmp_path / "k")
     with pytest.raises(ValueError, match="must have predictions, got none: call to_arviz with"):
         predictive_check(few, tmp_path / "x")
-    with pytest.raises(ValueError, match=r"at least 2 guides, got \['wide'\]"):
+    with pytest.raises(ValueError, match=r"at least 2 guides by name, got \['wide'\]"):
         compare_weights({"wide": containers["wide"]})
     other = to_arviz(linear_model, guide_of(1.2), points + 1, num_samples=30)
     with pytest.raises(ValueError, match="same sequences, got others for 'other' than for 'wide'"):

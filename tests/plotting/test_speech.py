@@ -112,19 +112,3 @@ def test_pictures_are_the_same_each_time_and_pyplot_is_left_alone(tmp_path):
         assert make("a").suffix == ".png"
         assert make("a").read_bytes() == make("b").read_bytes()
     assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
-
-
-def test_says_what_is_wrong_with_its_input(tmp_path):
-    x = torch.zeros(5, 4)
-    with pytest.raises(ValueError, match="rows must hold at least one spectrogram, got none"):
-        plotting.spectrograms({}, tmp_path / "a")
-    with pytest.raises(ValueError, match=r"rows\['b'\] must be \(frames, 4\) .*, got \(5, 3\)"):
-        plotting.spectrograms({"a": x, "b": x[:, :3]}, tmp_path / "a")
-    with pytest.raises(ValueError, match=r"rows\['a'\] must be \(frames, 4\) and finite"):
-        plotting.spectrograms({"a": x / 0}, tmp_path / "a")
-    with pytest.raises(ValueError, match=r"hertz must be \(4,\), at least 2, got \(5,\)"):
-        plotting.spectrograms({"a": x}, tmp_path / "a", hertz=torch.arange(5.0))
-    with pytest.raises(ValueError, match="curves must hold at least one, got none"):
-        plotting.det_figure({}, tmp_path / "a")
-    with pytest.raises(ValueError, match=r"curves\['f'\] must be two .*, got \(5,\) and \(4,\)"):
-        plotting.det_figure({"f": (x[:, 0], x[0])}, tmp_path / "a")
