@@ -17,9 +17,9 @@ import torch
 from pyro import poutine
 from torch import Tensor
 
+from ._numbers import check_whole
 from .checks import as_frames, check_latents, check_pair, latents_of
 from .handlers import PosteriorMean, latent_sites
-from .nn import check_whole
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .nn import FrameShape, check_whole, over_frames
+from ._numbers import check_whole
+from .nn import FrameShape, over_frames
 
 
 class View(Protocol):

@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .cache import cache_dir, kept
 from .sequences import Sequences
 
@@ -222,9 +222,9 @@ class BouncingBall(Sequences):
         if split not in _NUM_SEQUENCES:
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
         n = _NUM_SEQUENCES[split] if num_sequences is None else num_sequences
-        at_least(1, num_frames=num_frames, num_sequences=n)
-        at_least(8, size=size)
-        at_least(0, seed=seed)
+        check_whole(1, num_frames=num_frames, num_sequences=n)
+        check_whole(8, size=size)
+        check_whole(0, seed=seed)
         if np.shape(speed) != (2,) or not 0 < speed[0] <= speed[1] < inf:
             raise ValueError(f"speed must be (least, greatest), both positive, got {speed}")
         _free(radius)

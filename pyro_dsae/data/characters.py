@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .sequences import Sequences
 
 ATTRIBUTES = ("skin", "trousers", "tops", "hair")
@@ -32,7 +32,7 @@ def split_characters(split: str, seed: int) -> Tensor:
     """
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-    at_least(0, seed=seed)
+    check_whole(0, seed=seed)
     order = torch.randperm(NUM_CHARACTERS, generator=torch.Generator().manual_seed(seed))
     chosen = order[:NUM_TRAIN] if split == "train" else order[NUM_TRAIN:]
     bases = NUM_VALUES ** torch.arange(len(ATTRIBUTES) - 1, -1, -1)

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ._checks import at_least
+from .._numbers import check_whole
 
 IMAGES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".mkv", ".mov", ".mp4", ".webm"}
@@ -127,7 +127,7 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
         mixed_sizes: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        at_least(1, num_frames=num_frames, size=size)
+        check_whole(1, num_frames=num_frames, size=size)
         root = Path(root)
         if not root.is_dir():
             raise FileNotFoundError(f"root is not a folder: {root}")

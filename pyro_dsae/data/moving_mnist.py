@@ -26,7 +26,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from torchvision import datasets
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .sequences import Sequences
 
 DIGIT, FRAME = 28, 64  # pixels of a digit in a frame, as published
@@ -143,9 +143,9 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
     ) -> None:
         if split not in _FILES:
             raise ValueError(f"split must be 'train' or 'test', got {split!r}")
-        at_least(1, num_digits=num_digits, num_sequences=num_sequences, num_frames=num_frames)
-        at_least(1, size=size, digit_size=digit_size)
-        at_least(0, seed=seed)
+        check_whole(1, num_digits=num_digits, num_sequences=num_sequences, num_frames=num_frames)
+        check_whole(1, size=size, digit_size=digit_size)
+        check_whole(0, seed=seed)
         side = round(size * DIGIT / FRAME) if digit_size is None else digit_size
         if not 4 <= side < size:
             raise ValueError(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .characters import (
     ACTION_TYPES,
     ACTIONS,
@@ -123,7 +123,7 @@ class ProceduralSprites(Characters):
         seed: int = 0,
     ) -> None:
         characters = split_characters(split, seed)
-        at_least(16, size=size)
+        check_whole(16, size=size)
         if size % 16:
             raise ValueError(f"size must be a positive multiple of 16, got {size}")
         super().__init__(_compose(characters, size), characters, split=split, transform=transform)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .characters import ACTIONS, ATTRIBUTES, NUM_FRAMES, NUM_VALUES, split_characters
 from .procedural import ProceduralSprites
 from .sequences import Sequences
@@ -27,7 +27,7 @@ POSES = tuple(row * COLUMNS + column for row, length in enumerate(ROWS) for colu
 
 def _check(num_frames: int | None, poses: int) -> None:
     """Before anything is drawn."""
-    at_least(1, num_frames=num_frames)
+    check_whole(1, num_frames=num_frames)
     if num_frames is not None and num_frames > poses:
         raise ValueError(f"num_frames must be 1 to {poses}, got {num_frames}")
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ._checks import at_least
+from .._numbers import check_whole
 
 _FLOOR = 1e-4  # of a magnitude; that of 16-bit noise is about 4e-4
 
@@ -52,7 +52,7 @@ class LogSpectrum:
         window: float = 0.025,
         hop: float = 0.010,
     ) -> None:
-        at_least(1, sample_rate=sample_rate, bins=bins)
+        check_whole(1, sample_rate=sample_rate, bins=bins)
         self.sample_rate, self.bins, self.hop = sample_rate, bins, hop
         frequencies = round(window * sample_rate / 2)
         self.window, self.step = 2 * frequencies, round(hop * sample_rate)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .cache import cache_dir as default_cache_dir
 from .cache import kept
 from .spectrum import LogSpectrum, cut, librosa_, overlap_add
@@ -152,7 +152,7 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         cache_dir: str | os.PathLike[str] | None = None,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        at_least(1, num_frames=num_frames, segment_hop=segment_hop)
+        check_whole(1, num_frames=num_frames, segment_hop=segment_hop)
         for name, value in (("level", level), ("silence", silence)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} must be positive, or None, got {value}")

@@ -28,7 +28,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import at_least
+from .._numbers import check_whole
 from .cache import cache_dir as default_cache_dir
 from .cache import kept
 from .characters import (
@@ -231,7 +231,7 @@ def composed(
 
     From the cache file ``name``, or composed and kept there; memory-mapped.
     """
-    at_least(1, size=size)
+    check_whole(1, size=size)
     root = Path(root)
     if download and not _intact(root):
         _download(root)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._checks import at_least
+from .._numbers import check_whole
 
 
 class RandomFrames:
@@ -15,7 +15,7 @@ class RandomFrames:
     """
 
     def __init__(self, num_frames: int) -> None:
-        at_least(1, num_frames=num_frames)
+        check_whole(1, num_frames=num_frames)
         self.num_frames = num_frames
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import pyro
 from pyro import distributions as dist
 from torch import Tensor, nn
 
+from .._numbers import check_whole
 from ..nn import (
     Channels,
     FrameShape,
@@ -21,7 +22,6 @@ from ..nn import (
     SequenceSummary,
     check_frame_shape,
     check_sequences,
-    check_whole,
     frame_encoder,
 )
 from ..program import Latents, Program

@@ -17,6 +17,7 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._numbers import check_whole
 from ..nn import (
     Channels,
     GaussianHead,
@@ -24,7 +25,6 @@ from ..nn import (
     beside,
     check_frame_shape,
     check_sequences,
-    check_whole,
     frame_encoder,
 )
 from ..program import Latents, Program

@@ -12,6 +12,7 @@ import torch
 from pyro import distributions as dist
 from torch import Tensor, nn
 
+from .._numbers import check_whole
 from ..likelihoods import make_likelihood
 from ..nn import (
     Channels,
@@ -19,7 +20,6 @@ from ..nn import (
     beside,
     check_frame_shape,
     check_sequences,
-    check_whole,
     frame_decoder,
     over_frames,
 )

@@ -16,8 +16,9 @@ from pyro import distributions as dist
 from pyro import poutine
 from torch import Tensor, nn
 
+from .._numbers import check_whole
 from ..likelihoods import make_likelihood
-from ..nn import Channels, along_time, beside, check_frame_shape, check_whole, frame_decoder
+from ..nn import Channels, along_time, beside, check_frame_shape, frame_decoder
 from ..program import Latents, Program
 from .base import check_event, sizes
 

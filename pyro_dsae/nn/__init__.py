@@ -15,7 +15,7 @@ from .convolutions import (
 from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
 from .pairs import PairSummary
-from .shapes import FrameShape, check_frame_shape, check_sequences, check_whole
+from .shapes import FrameShape, check_frame_shape, check_sequences
 from .time import LSTMRollout, LSTMTransition, SequenceSummary, along_time
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "beside",
     "check_frame_shape",
     "check_sequences",
-    "check_whole",
     "frame_decoder",
     "frame_encoder",
     "keep_variance",

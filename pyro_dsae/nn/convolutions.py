@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .._numbers import check_whole
 from .dense import SLOPE, keep_variance
-from .shapes import FrameShape, check_frame_shape, check_whole
+from .shapes import FrameShape, check_frame_shape
 
 Channels = int | Sequence[int]
 _KERNEL, _STRIDE, _LEVELS = 4, 2, 4

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .._numbers import check_whole
 from .convolutions import Channels, ConvDecoder, ConvEncoder, ModulatedDecoder, widths_of
 from .dense import MLP, SLOPE
-from .shapes import FrameShape, check_frame_shape, check_whole
+from .shapes import FrameShape, check_frame_shape
 
 
 def frame_encoder(frame_shape: FrameShape, features: int, channels: Channels = 32) -> nn.Module:

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .._numbers import check_whole
 from .dense import keep_variance
-from .shapes import check_whole
 
 
 class PairSummary(nn.Module):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -29,16 +28,3 @@ def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
         )
     if 0 in x.shape:
         raise ValueError(f"x must not be empty, got {tuple(x.shape)}")
-
-
-def check_whole(least: int, **values: int | None) -> None:
-    """ValueError naming the first value that is no whole number, or below ``least``; None passes."""
-    for name, value in values.items():
-        if value is None:
-            continue
-        try:
-            number = operator.index(value)
-        except TypeError:
-            raise ValueError(f"{name} must be a whole number, got {value!r}") from None
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}, got {value}")

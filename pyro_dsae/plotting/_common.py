@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor, uint8
 from torch.nn import functional
 from torchvision.utils import make_grid
+
+from .._numbers import check_whole
 
 GAP = 2  # pixels between frames
 _SIDE = 64  # frames smaller than this are enlarged to at least this
@@ -42,11 +44,6 @@ def as_frames(name: str, frames: Tensor, axes: str) -> Tensor:
     return values.clamp(0, 1)
 
 
-def check_whole(name: str, value: int, least: int = 1) -> None:
-    if not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-
-
 def check_mapping(name: str, value: Mapping[str, Any], of: str) -> None:
     """Something by name, and not nothing."""
     if not isinstance(value, Mapping) or not value:
@@ -66,7 +63,7 @@ def finite(name: str, scores: Mapping[str, float], keys: Iterable[str]) -> list[
 def enlargement(frames: Tensor, scale: int | None) -> int:
     if scale is None:
         return max(1, -(-_SIDE // max(frames.shape[-2:])))
-    check_whole("scale", scale)
+    check_whole(1, scale=scale)
     return scale
 
 
@@ -74,7 +71,7 @@ def in_a_row(count: int, columns: int | None) -> int:
     """Of ``count`` pictures: by default about as many as there are rows."""
     if columns is None:
         return math.ceil(math.sqrt(count))
-    check_whole("columns", columns)
+    check_whole(1, columns=columns)
     return min(count, columns)
 
 

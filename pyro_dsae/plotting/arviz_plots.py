@@ -24,9 +24,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from .._numbers import check_whole
 from ..inference_data import _import_arviz
 from ..metrics.evidence import importance_bound, k_hat
-from ._common import check_whole, prepared, saved
+from ._common import prepared, saved
 
 
 def weights_elpd(inference_data: Any) -> Any:
@@ -149,7 +150,7 @@ def predictive_check(
     """
     if kind not in ("cumulative", "kde"):
         raise ValueError(f"kind must be 'cumulative' or 'kde', got {kind!r}")
-    check_whole("num_samples", num_samples)
+    check_whole(1, num_samples=num_samples)
     _group(inference_data, "observed_data")
     if "posterior_predictive" not in inference_data:
         raise ValueError(

@@ -12,11 +12,11 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from .._numbers import check_whole
 from ._common import (
     GAP,
     PICTURES,
     as_frames,
-    check_whole,
     described,
     enlargement,
     in_a_row,
@@ -62,7 +62,7 @@ def animate(
     :param milliseconds: each frame is shown.
     """
     frames = as_frames("sequences", sequences, "sequences, time, channels, height, width")
-    check_whole("milliseconds", milliseconds, 10)
+    check_whole(10, milliseconds=milliseconds)
     columns, factor = in_a_row(len(frames), columns), enlargement(frames, scale)
     images = [tile(moment, columns, factor) for moment in frames.transpose(0, 1)]
     return _save_film(images, path, milliseconds)
@@ -97,10 +97,10 @@ def swap_figure(
             f"swapped must be {expected} and dynamics {('B', *content.shape[1:])}, "
             f"got {tuple(swapped.shape)} and {tuple(dynamics.shape)}"
         )
-    check_whole("milliseconds", milliseconds, 10)
+    check_whole(10, milliseconds=milliseconds)
     steps = content.shape[1]
     frame = steps // 2 if frame is None else frame
-    check_whole("frame", frame, 0)
+    check_whole(0, frame=frame)
     if frame >= steps:
         raise ValueError(f"frame must be 0 to {steps - 1} of {steps} frames, got {frame!r}")
     factor = enlargement(content, scale)

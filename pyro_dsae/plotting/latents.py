@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
+from .._numbers import check_whole
 from ._common import (
     GAP,
     PICTURES,
     as_frames,
-    check_whole,
     described,
     enlargement,
     in_a_row,
@@ -62,7 +62,7 @@ def timeline(z: Tensor, frames: Tensor, path: str | Path, *, extremes: int = 3) 
         raise ValueError(f"z must be ({steps},) or ({steps}, k), got {described(z)}")
     if not z.isfinite().all():
         raise ValueError("z must be finite, got NaN or infinity")
-    check_whole("extremes", extremes)
+    check_whole(1, extremes=extremes)
     if not 1 <= extremes <= steps // 2:
         raise ValueError(f"extremes must be 1 to {steps // 2} of {steps} frames, got {extremes}")
     curves = z.detach().cpu().float().reshape(steps, -1).T.numpy()

@@ -12,9 +12,9 @@ import torch
 from pyro import poutine
 from torch import Tensor, nn
 
+from .._numbers import check_whole
 from ..checks import as_frames, check_pair
 from ..handlers import latent_sites
-from ..nn import check_whole
 from ..program import device_of, evaluating
 from .batches import Data, as_dataset, in_order
 

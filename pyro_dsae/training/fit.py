@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
+from .._numbers import check_whole
 from ..checks import as_frames, check_keywords, check_pair, check_range
-from ..nn import check_whole
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
 from .batches import Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by

@@ -200,7 +200,7 @@ def test_infinite_k_hat(containers: dict[str, Any], tmp_path: Path) -> None:
     ("kwargs", "message"),
     [
         ({"kind": "scatter"}, "kind must be 'cumulative' or 'kde', got 'scatter'"),
-        ({"num_samples": 0}, "num_samples must be a whole number of at least 1, got 0"),
+        ({"num_samples": 0}, "num_samples must be at least 1, got 0"),
     ],
 )
 def test_bad_arguments(

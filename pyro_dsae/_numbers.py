@@ -1,12 +1,12 @@
-"""What a number that is given to a data set must be."""
+"""What a number that is given to us must be."""
 
 from __future__ import annotations
 
 import operator
 
 
-def at_least(least: int, **numbers: int | None) -> None:
-    """An error naming the first of ``numbers`` that is no whole number or too small; None passes."""
+def check_whole(least: int, **numbers: int | None) -> None:
+    """An error naming the first of ``numbers`` that is no whole number or below ``least``; None passes."""
     for name, number in numbers.items():
         if number is None:
             continue
