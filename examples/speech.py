@@ -142,7 +142,7 @@ def draw(
             name = f"{i + 1}_{test.files[source].stem}_as_{test.files[target].stem}"
             plotting.spectrograms(
                 {kind: test.restore(rows) for kind, rows in shown.items()},
-                folder / name,
+                folder / f"{name}.png",
                 hertz=SPECTRUM.hertz,
             )
             sounds = {
