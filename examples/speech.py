@@ -234,12 +234,13 @@ def main() -> None:
     conversion: dict[str, Any] = {}
     for name in names:
         part = run.part(name) if len(names) > 1 else run
+        is_fhvae = name.startswith("fhvae")
         model, guide = part.trained(
             lambda name=name: make_pair(preset, name, len(train.files)),
             train,
             preset,
-            kl_weights=weights,
-            labels=("utterance", "segments") if name.startswith("fhvae") else (),
+            kl_weights=(lambda steps: {}) if is_fhvae else weights,
+            labels=("utterance", "segments") if is_fhvae else (),
         )
         if not run.is_first:
             continue

@@ -108,8 +108,8 @@ def test_is_saved_with_the_configuration(tmp_path):
 def test_at_least_one_frame(make_pair, x):
     model, guide = make_pair()
     model.frames_at_once = 0
-    with pytest.raises(ValueError, match="frames_at_once must be at least 1, or None, got 0"):
+    with pytest.raises(ValueError, match="frames_at_once must be at least 1, got 0"):
         model(batch_size=2)
     guide.frames_at_once = -3
-    with pytest.raises(ValueError, match="frames_at_once must be at least 1, or None, got -3"):
+    with pytest.raises(ValueError, match="frames_at_once must be at least 1, got -3"):
         guide(x)

@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -36,8 +35,10 @@ def _images(folder: Path) -> list[Path]:
     return [path for path in _visible(folder) if path.suffix.lower() in IMAGES]
 
 
-def _image(path: Path) -> Image.Image:
+def _image(path: Path) -> Any:
     """An image with its header read; ValueError naming the file that is none."""
+    from PIL import Image
+
     try:
         image = Image.open(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

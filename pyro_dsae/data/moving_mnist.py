@@ -24,7 +24,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
-from torchvision import datasets
 
 from .._numbers import check_whole
 from .sequences import Sequences
@@ -152,6 +151,8 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
                 f"digits must be of 4 pixels at least and smaller than frames, got {side} in {size}"
             )
         if download:
+            from torchvision import datasets
+
             datasets.MNIST(str(root), download=True)
         if not Path(root).is_dir():
             raise FileNotFoundError(f"root is not a folder: {root} (download=True makes it)")
@@ -223,5 +224,7 @@ class MovingMNIST(Sequences):
         download: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
+        from torchvision import datasets
+
         frames = datasets.MovingMNIST(str(root), download=download).data
         super().__init__(frames, transform=transform)

@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -89,6 +88,8 @@ def _digest(files: dict[str, bytes]) -> str:
 
 def _poses(path: Path, data: bytes, index: Sequence[int] = SEQUENCES) -> Array:
     """The cells ``index`` of a sheet: RGBA (n, 4, 64, 64), 0 to 255."""
+    from PIL import Image
+
     expected = (COLUMNS * CELL, ROWS * CELL)
     try:
         with Image.open(BytesIO(data)) as image:
