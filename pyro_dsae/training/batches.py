@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import random
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -101,7 +103,10 @@ class Batches:
             for index in order[skip : len(self)]:
                 yield self.batched.batch(index, self.device)
             return
-        for batch in skip_first_batches(self.loader, skip) if skip else self.loader:
+        loader = skip_first_batches(self.loader, skip) if skip else self.loader
+        with _held_back():
+            batches = iter(loader)
+        for batch in batches:
             yield _on(self.device, batch)
 
     def describe(self, step: int) -> str:
@@ -144,10 +149,26 @@ class _Seeded(Dataset):
         return self.data[key[1]]
 
 
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """No SIGTERM reaches a worker that starts, until it has left the group."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def _leave_group(worker: int) -> None:
     """A signal to the group (Ctrl-C, ``timeout``) is the training process's to answer, not a worker's."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
+        if signal.SIGTERM in signal.sigpending():
+            signal.sigwait([signal.SIGTERM])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 
 def _on_device(data: Sequences, device: torch.device) -> Sequences:
