@@ -14,7 +14,8 @@ from functools import partial
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, parser, some
+from common import CACHE, GUIDES, Pair, Preset, Run, some
+from options import Distinct, at_least, parser
 from torch import Tensor, nn
 
 import pyro_dsae
@@ -108,22 +109,31 @@ def table(figures: dict[str, Any]) -> str:
 def main() -> None:
     """Train the three, judge, draw."""
     options = parser("bouncing_ball", "A bouncing ball: stochastic against deterministic dynamics.")
-    options.add_argument("--models", nargs="+", choices=tuple(MODELS), default=[*MODELS])
+    options.add_argument(
+        "--models", nargs="+", choices=tuple(MODELS), default=[*MODELS], action=Distinct
+    )
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
-    options.add_argument("--judged", type=int, default=50, metavar="N", help="sequences to predict")
+    options.add_argument(
+        "--judged", type=at_least(1), default=50, metavar="N", help="sequences to predict"
+    )
     args = options.parse_args()
-    run, preset = Run(args), PRESETS[args.preset]
-    with run.first():
+    several = args.models if len(args.models) > 1 else []
+    run, preset = Run(options, args, several), PRESETS[args.preset]
+    with run.reading():
         train, test = (
             BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test")
         )
     run.say(f"{len(train)} sequences of a ball in a polygon, {preset.size} x {preset.size}")
+    if args.judged > len(test):
+        options.error(
+            f"--judged must be at most {len(test)}, the test sequences, got {args.judged}"
+        )
 
     x = test.frames[: max(200, args.judged)].to(run.device).float() / 255
     speed = test.velocities[: args.judged, SEEN].norm(dim=-1)
     pairs, found, parts = {}, {}, {}
     for name in args.models:
-        part = run.part(name) if len(args.models) > 1 else run
+        part = run.part(name) if several else run
         run.say(name)
         pairs[name] = part.trained(
             lambda name=name: make_pair(preset, name, args.guide), train, preset

@@ -1,8 +1,9 @@
-"""What all examples share: options, the run's figures, what is printed last."""
+"""What all examples share: the run, its figures, what is printed last."""
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import resource
@@ -10,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from options import DEVICES
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
@@ -77,25 +79,19 @@ APPENDIX = SetPreset(
 """The sizes of Helminger et al. (AABI 2018); learning rate and number of frames are ours."""
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The options that every example has."""
-    options = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    options.add_argument("--preset", choices=("quick", "paper"), default="quick")
-    options.add_argument("--device", help="cpu, cuda, ... (default: the accelerator, if any)")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--steps", type=int, help="optimiser steps (default: the preset's)")
-    options.add_argument("--epochs", type=int, help="passes over the data, in place of --steps")
-    options.add_argument(
-        "--batch-size", type=int, help="sequences a step and process (default: the preset's)"
-    )
-    options.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of results")
-    options.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    options.add_argument(
-        "--evaluate", type=Path, metavar="MODEL", help="a saved model; no training"
-    )
-    return options
+def held_out(size: int, share: float, seed: int, what: str) -> tuple[list[int], list[int]]:
+    """Which of ``size`` to learn from, and which others, a ``share`` but 2 at least, to test on.
+
+    ValueError, which calls them ``what``, if that leaves none to learn from.
+    """
+    order = torch.randperm(size, generator=torch.Generator().manual_seed(seed)).tolist()
+    others = max(2, round(share * size))
+    if size <= others:
+        raise ValueError(f"there must be more {what} than the {others} to test on, got {size}")
+    return order[others:], order[:others]
+
+
+FINISHED = "finished"  # a file beside the checkpoints of a run that nobody needs to go on from
 
 
 class Run:
@@ -105,17 +101,62 @@ class Run:
     wait for it, however long that takes, until :meth:`alone` ends them.
     """
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        self.options, self.start = options, time.perf_counter()
+    def __init__(
+        self,
+        parser: argparse.ArgumentParser,
+        options: argparse.Namespace,
+        parts: Sequence[str] = (),
+    ) -> None:
+        """A run with the ``options`` that ``parser`` has read.
+
+        :param parts: folders below ``--out``, if it trains several models.
+        """
+        self.options, self.error, self.start = options, parser.error, time.perf_counter()
         self.processes = PartialState(self.device.type == "cpu", timeout=timedelta(days=7))
         self.out: Path = options.out
-        self.checkpoints = self.out / "checkpoints"
         self.steps, self.rate = 0, 0.0  # of the training, and its sequences a second
-        if self.is_first:
-            self.out.mkdir(parents=True, exist_ok=True)
-            if not options.resume and options.evaluate is None:
-                shutil.rmtree(self.checkpoints, ignore_errors=True)
+        self.pair: Pair | None = None  # of --evaluate
+        self._folders = [self.out / name / "checkpoints" for name in ("", *parts)]
+        self._before = [folder for folder in self._folders if folder.is_dir()]
+        if options.evaluate is not None:
+            if parts:
+                self.error(f"--evaluate is of one model: choose one of {', '.join(parts)}")
+            self._before.clear()
+            with self.usage():
+                self.pair = pyro_dsae.load(options.evaluate)
+        elif not (options.resume or options.overwrite):
+            self._keep_unfinished()
         self.processes.wait_for_everyone()
+
+    def _keep_unfinished(self) -> None:
+        """An error of usage if a run that did not finish has left checkpoints here."""
+        for folder in self._before:
+            saved = sorted(folder.glob("step-*"))
+            if saved and not (folder / FINISHED).is_file():
+                self.error(
+                    f"--out {self.out} holds an unfinished run: --resume goes on from {saved[-1]}; "
+                    "or give another --out, or --overwrite to begin anew"
+                )
+
+    def _begin(self) -> None:
+        """Make the folder; what an earlier run has left to go on from goes, but for ``--resume``."""
+        if self.is_first:
+            try:
+                self.out.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                self.error(f"--out must be a folder: {error}")
+            while self._before:
+                folder = self._before.pop()
+                if self.options.resume:
+                    (folder / FINISHED).unlink(missing_ok=True)
+                else:
+                    shutil.rmtree(folder)
+        self.processes.wait_for_everyone()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder to go on from."""
+        return self.out / "checkpoints"
 
     @property
     def is_first(self) -> bool:
@@ -125,6 +166,20 @@ class Run:
     def first(self) -> AbstractContextManager[None]:
         """Around what is fetched or made once and kept: one process does, the others find it."""
         return self.processes.local_main_process_first()
+
+    @contextmanager
+    def usage(self) -> Iterator[None]:
+        """Around what reads folders that the user names: an error of theirs is one of usage."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, ImportError, ValueError) as error:
+            self.error(str(error))
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Around the data sets: :meth:`first` and :meth:`usage`."""
+        with self.usage(), self.first():
+            yield
 
     def alone(self) -> None:
         """End the other processes: nothing is left to train."""
@@ -136,13 +191,14 @@ class Run:
     @property
     def device(self) -> torch.device:
         """Where the models of a finished training, or of ``--evaluate``, are used."""
-        name = self.options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(name)
+        return torch.device(self.options.device or DEVICES[-1])
 
     def part(self, name: str) -> Run:
         """A run of its own in a folder below this one's."""
-        options = argparse.Namespace(**{**vars(self.options), "out": self.out / name})
-        return Run(options)
+        part = copy.copy(self)
+        part.options = argparse.Namespace(**vars(self.options))
+        part.out, part.start = self.out / name, time.perf_counter()
+        return part
 
     def say(self, text: str) -> None:
         """One line of progress, with the time since the start."""
@@ -164,8 +220,15 @@ class Run:
         to both programs.
         """
         options = self.options
-        if options.evaluate is not None:
-            model, guide = (module.to(self.device) for module in pyro_dsae.load(options.evaluate))
+        self._begin()
+        if self.pair is not None:
+            model, guide = (module.to(self.device) for module in self.pair)
+            shape = tuple(data[0][0].shape[1:])  # type: ignore[index]
+            if model.frame_shape != shape:
+                self.error(
+                    f"--evaluate {options.evaluate} must take frames of {shape}, as the data has, "
+                    f"got a model of {model.frame_shape}"
+                )
             return model.eval(), guide.eval()
         self.say(
             f"training, the {options.preset} preset; Ctrl-C leaves a checkpoint, --resume goes on"
@@ -175,7 +238,7 @@ class Run:
         steps, batch_size = options.steps or preset.steps, options.batch_size or preset.batch_size
         sequences = batch_size * self.processes.num_processes
         if options.epochs is not None:
-            steps = options.epochs * (len(data) // sequences)  # type: ignore[arg-type]
+            steps = options.epochs * max(1, len(data) // sequences)  # type: ignore[arg-type]
         history = pyro_dsae.fit(
             model,
             guide,
@@ -236,8 +299,11 @@ class Run:
 
     def finish(self, metrics: dict[str, Any], table: str | None = None) -> None:
         """Write ``metrics.json``; print a table of it, and last the folder."""
-        path = self.out / "metrics.json"
-        path.write_text(json.dumps(metrics, indent=2) + "\n")
+        (self.out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        if self.pair is None:
+            for folder in self._folders:
+                if folder.is_dir():
+                    (folder / FINISHED).touch()
         print(table or "\n".join(_rows(metrics)))
         print(f"\nFigures, pictures and the model are in {self.out.resolve()}")
 

@@ -25,7 +25,8 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from common import CACHE, GUIDES, Pair, Preset, Run, parser
+from common import CACHE, GUIDES, Pair, Preset, Run
+from options import Distinct, at_least, non_negative, number, parser
 from sprites import PRESETS, make_pair
 from torch import Tensor, nn
 
@@ -49,15 +50,10 @@ SHOWN = {
 
 def budget(text: str) -> tuple[int | None, float | None]:
     """Steps, ``500``, or seconds, ``90s``."""
-    try:
-        steps, seconds = (None, float(text[:-1])) if text.endswith("s") else (int(text), None)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"must be steps (500) or seconds (90s), got {text}"
-        ) from error
-    if (steps or seconds or 0) <= 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return steps, seconds
+    if not text.endswith("s"):
+        return at_least(1)(text), None
+    above_0 = number(float, "seconds above 0", lambda value: 0 < value < math.inf)
+    return None, above_0(text[:-1])
 
 
 def steps_within(seconds: float, pair: Pair, data: Any, batch_size: int, device: str | None) -> int:
@@ -142,11 +138,11 @@ def compression(
     return found
 
 
-def draw_fits(run: Run, pairs: dict[str, Pair], x: Tensor, seed: int) -> None:
-    """ArviZ's pictures of how well each guide fits the sequences ``x``."""
+def draw_fits(run: Run, pairs: dict[str, Pair], x: Tensor, samples: int, seed: int) -> None:
+    """ArviZ's pictures of how well each guide fits the sequences ``x``, of so many ``samples`` each."""
     torch.manual_seed(seed)
     containers = {
-        name: pyro_dsae.to_arviz(*pair, x, num_samples=200, predictive=None)
+        name: pyro_dsae.to_arviz(*pair, x, num_samples=samples, predictive=None)
         for name, pair in pairs.items()
     }
     for name, pair in pairs.items():
@@ -193,88 +189,114 @@ def main() -> None:
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
     options.add_argument("--model", choices=tuple(MODELS), default="dsae")
-    options.add_argument("--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES])
-    options.add_argument("--seeds", type=int, default=2, help="so many, from --seed on")
     options.add_argument(
-        "--budget", type=budget, default=(700, None), help="of each run: steps, or seconds (90s)"
+        "--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES], action=Distinct
+    )
+    options.add_argument("--seeds", type=at_least(1), default=2, help="so many, from --seed on")
+    options.add_argument(
+        "--budget", type=budget, default="700", help="of each run: steps, or seconds (90s)"
     )
     options.add_argument(
         "--freeze-model",
         action="store_true",
         help="train the model with the first guide (the row 'joint'), then fit each guide to it as it is",
     )
-    options.add_argument("--samples", type=int, default=1000, help="K, draws of a sequence")
-    options.add_argument("--sequences", type=int, default=18, help="to estimate the evidence of")
+    options.add_argument(
+        "--samples", type=at_least(25), default=1000, help="K, draws of a sequence, 25 or more"
+    )
+    options.add_argument(
+        "--sequences", type=at_least(9), default=18, help="to estimate the evidence of, 9 or more"
+    )
     options.add_argument(
         "--rates",
         nargs="+",
-        type=float,
+        type=non_negative,
         metavar="WEIGHT",
         default=[],
+        action=Distinct,
         help="also: rate and distortion at these weights of the KL terms, against frame by frame",
     )
-    options.add_argument("--judged", type=int, default=450, metavar="N", help="sequences to swap")
+    options.add_argument(
+        "--judged",
+        type=at_least(34),
+        default=450,
+        metavar="N",
+        help="sequences to swap, 34 or more",
+    )
     args = options.parse_args()
     if args.evaluate is not None:
         options.error("--evaluate is for one pair; here --resume takes what is finished")
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers")
-    run, preset = Run(args), PRESETS[args.preset]
+    names = ["joint", *args.guides] if args.freeze_model else args.guides
+    grid = [(seed, name) for seed in range(args.seed, args.seed + args.seeds) for name in names]
+    parts = [f"{name}_{seed}" for seed, name in grid]
+    parts += [
+        f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
+    ]
+    run, preset = Run(options, args, parts), PRESETS[args.preset]
     preset = replace(preset, size=args.size or preset.size)
     if args.data == "lpc":
-        train, test = (Sprites(args.root, split, size=preset.size) for split in ("train", "test"))
+        with run.reading():
+            train, test = (
+                Sprites(args.root, split, size=preset.size) for split in ("train", "test")
+            )
     else:
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
+    for name in ("sequences", "judged"):
+        if getattr(args, name) > len(test):
+            options.error(
+                f"--{name} must be at most {len(test)}, the test sequences, got {getattr(args, name)}"
+            )
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}; the judge, trained once and kept")
     with run.first():
         judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
 
     runs: list[dict[str, Any]] = []
     first: dict[str, Pair] = {}
-    for seed in range(args.seed, args.seed + args.seeds):
-        joint: nn.Module | None = None
-        for name in ["joint", *args.guides] if args.freeze_model else args.guides:
-            part = run.part(f"{name}_{seed}")
-            part.options.seed, (steps, seconds) = seed, args.budget
-            done = part.out / "figures.json"
-            if args.resume and done.is_file():
-                runs.append(json.loads(done.read_text()))
-                kept = pyro_dsae.load(part.out / "model")
-                joint = kept[0] if name == "joint" else joint
-                if seed == args.seed:
-                    first[name] = kept
-                continue
-
-            def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
-                guide_name = args.guides[0] if name == "joint" else name
-                model, guide = make_pair(preset, guide_name, model=MODELS[args.model])
-                if joint is not None:
-                    model.load_state_dict(joint.state_dict())
-                    model.requires_grad_(False)
-                return model, guide
-
-            batch_size = args.batch_size or preset.batch_size
-            if seconds is not None:
-                steps = steps_within(seconds, pair(), train, batch_size, args.device)
-                (steps,) = broadcast_object_list([steps])
-            part.options.steps = args.steps or steps
-            run.say(f"{name}, seed {seed}")
-            trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
-            joint = trained[0] if name == "joint" else joint
-            if not run.is_first:
-                continue
-            figures = judge(part, trained, test, judges, args)
-            row = {"guide": name, "seed": seed, **figures, "steps": part.steps}
-            sequences = batch_size * run.processes.num_processes
-            runs.append({**row, "seconds_per_step": sequences / part.rate})
-            done.write_text(json.dumps(runs[-1], indent=2) + "\n")
-            draw(part, trained, test, args.seed)
+    joint: nn.Module | None = None
+    for seed, name in grid:
+        part = run.part(f"{name}_{seed}")
+        part.options.seed, (steps, seconds) = seed, args.budget
+        done = part.checkpoints / "figures.json"
+        if args.resume and done.is_file():
+            runs.append(json.loads(done.read_text()))
+            model, guide = (m.to(run.device) for m in pyro_dsae.load(part.out / "model"))
+            joint = model if name == "joint" else joint
             if seed == args.seed:
-                first[name] = trained
+                first[name] = model, guide
+            continue
+
+        def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
+            guide_name = args.guides[0] if name == "joint" else name
+            model, guide = make_pair(preset, guide_name, model=MODELS[args.model])
+            if joint is not None:
+                model.load_state_dict(joint.state_dict())
+                model.requires_grad_(False)
+            return model, guide
+
+        batch_size = args.batch_size or preset.batch_size
+        if seconds is not None:
+            steps = steps_within(seconds, pair(), train, batch_size, args.device)
+            (steps,) = broadcast_object_list([steps])
+        part.options.steps = args.steps or steps
+        run.say(f"{name}, seed {seed}")
+        trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
+        joint = trained[0] if name == "joint" else joint
+        if not run.is_first:
+            continue
+        figures = judge(part, trained, test, judges, args)
+        row = {"guide": name, "seed": seed, **figures, "steps": part.steps}
+        sequences = batch_size * run.processes.num_processes
+        runs.append({**row, "seconds_per_step": sequences / part.rate})
+        done.write_text(json.dumps(runs[-1], indent=2) + "\n")
+        draw(part, trained, test, args.seed)
+        if seed == args.seed:
+            first[name] = trained
 
     rates = compression(run, preset, args, train, test) if args.rates else {}
     run.alone()
-    draw_fits(run, first, some_of_each(run, test, args), args.seed)
+    draw_fits(run, first, some_of_each(run, test, args), min(args.samples, 200), args.seed)
     with (run.out / "runs.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [*runs[0]])
         writer.writeheader()

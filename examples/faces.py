@@ -10,11 +10,13 @@ that of their other pictures?
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import APPENDIX, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, parser
+from common import APPENDIX, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, held_out
+from options import parser, share
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 
@@ -43,6 +45,18 @@ def weights(steps: int) -> dict[str, Any]:
     return {"f": 0.3}
 
 
+def load(root: Path, preset: SetPreset, args: argparse.Namespace) -> tuple[Subset, Subset]:
+    """People to learn from, and others to test on, of whom there must be pictures for two halves."""
+    faces = FrameFolders(root, num_frames=preset.frames, size=preset.size, grey=not args.colour)
+    train, test = held_out(len(faces), args.held_out, args.seed, f"people in {root}")
+    for i in test:
+        if faces.lengths[i] < 4:
+            raise ValueError(
+                f"{root / faces.names[i]} must hold at least 4 pictures to test on, got {faces.lengths[i]}"
+            )
+    return Subset(faces, train), Subset(faces, test)
+
+
 def draw(run: Run, model: nn.Module, guide: nn.Module, people: list[Tensor]) -> None:
     """Pictures of people not trained on: theirs, reconstructed, in the poses of others, and new."""
     shown = min(6, *(len(pictures) for pictures in people))
@@ -61,20 +75,17 @@ def main() -> None:
     options.add_argument("--root", type=Path, help="a folder of folders of pictures, one a person")
     options.add_argument("--colour", action="store_true", help="three channels (default: grey)")
     options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
-    options.add_argument("--held-out", type=float, default=0.25, help="share of people to test on")
+    options.add_argument("--held-out", type=share, default=0.25, help="share of people to test on")
     args = options.parse_args()
-    run, preset = Run(args), PRESETS[args.preset]
     root = args.root or find_data("orl-faces")
     if root is None:
         options.error(
             "no faces at hand: --root DIR with a folder of pictures a person (for instance the ORL "
             "faces, cam-orl.co.uk/facedatabase.html), or PYRO_DSAE_DATA/orl-faces"
         )
-    faces = FrameFolders(root, num_frames=preset.frames, size=preset.size, grey=not args.colour)
-    generator = torch.Generator().manual_seed(args.seed)
-    order = torch.randperm(len(faces), generator=generator).tolist()
-    others = max(2, round(args.held_out * len(faces)))
-    test, train = Subset(faces, order[:others]), Subset(faces, order[others:])
+    run, preset = Run(options, args), PRESETS[args.preset]
+    with run.reading():
+        train, test = load(root, preset, args)
     run.say(f"{root.name}: {len(train)} people to learn from, {len(test)} others to test on")
     if args.root is None:
         run.say("for Aff-Wild or pictures of your own: --root DIR")
@@ -87,7 +98,7 @@ def main() -> None:
     )
     run.alone()
     run.say("evaluation on people not trained on")
-    people = [faces.sequence(i) for i in test.indices]
+    people = [test.dataset.sequence(i) for i in test.indices]
     figures: dict[str, Any] = {
         "nearest": metrics.identity(guide, people, repeats=50, seed=args.seed)
     }

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, parser
+from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, find_data
+from options import at_least, parser
 from torch import Tensor, nn
 
 import pyro_dsae
@@ -85,21 +86,23 @@ def main() -> None:
     options = parser("moving_mnist", "Moving MNIST: which digit, apart from where it stands.")
     options.add_argument("--root", type=Path, help="folder of MNIST (default: found or fetched)")
     options.add_argument(
-        "--digits", type=int, default=1, help="in a frame; z_dim is 2 for one, else 8"
+        "--digits", type=at_least(1), default=1, help="in a frame; z_dim is 2 for one, else 8"
     )
     options.add_argument("--model", choices=("Unordered", "DSAE"), default="Unordered")
     options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
-    options.add_argument("--judged", type=int, default=500, metavar="N", help="test sequences")
+    options.add_argument(
+        "--judged", type=at_least(4), default=500, metavar="N", help="test sequences, 4 or more"
+    )
     options.add_argument(
         "--published", type=Path, metavar="ROOT", help="also score the 10,000 published sequences"
     )
     args = options.parse_args()
-    run, preset = Run(args), PRESETS[args.preset]
+    run, preset = Run(options, args), PRESETS[args.preset]
     preset = replace(preset, z_dim=2 if args.digits == 1 else 8)
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None
-    with run.first():
+    with run.reading():
         sets = {
             split: MovingDigits(
                 root or CACHE / "mnist",
@@ -114,6 +117,7 @@ def main() -> None:
             )
             for split, some in (("train", drawn), ("test", None))
         }
+        published = MovingMNIST(args.published) if args.published else None
     train, test = sets["train"], sets["test"]
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
     model, guide = run.trained(
@@ -141,8 +145,7 @@ def main() -> None:
         )
         figures["position"] = metrics.position_r2(guide, x, test.positions[:, :, 0])
     figures["elbo"] = run.elbo(model, guide, train.sequences(torch.arange(len(test))), x)
-    if args.published:
-        published = MovingMNIST(args.published)
+    if published is not None:
         figures["elbo"]["published"] = pyro_dsae.evaluate_elbo(model, guide, published)["elbo"]
 
     run.say("pictures")

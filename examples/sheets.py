@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, parser
+from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets
+from options import Distinct, at_least, parser
 
 import pyro_dsae
 from pyro_dsae import metrics, views
@@ -62,17 +63,20 @@ def main() -> None:
     options.add_argument(
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
-    options.add_argument("--guides", nargs="+", choices=tuple(GUIDES), default=["pairwise"])
-    options.add_argument("--repeats", type=int, default=1, help="draws of poses to judge")
+    options.add_argument(
+        "--guides", nargs="+", choices=tuple(GUIDES), default=["pairwise"], action=Distinct
+    )
+    options.add_argument("--repeats", type=at_least(1), default=1, help="draws of poses to judge")
     args = options.parse_args()
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
-    run, preset = Run(args), PRESETS[args.preset]
+    several = args.guides if len(args.guides) > 1 else []
+    run, preset = Run(options, args, several), PRESETS[args.preset]
     preset = replace(preset, size=args.size or preset.size)
 
     run.say(f"sheets of {args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
-        with run.first():
+        with run.reading():
             train, test = (
                 Sheets(
                     args.root,
@@ -92,7 +96,7 @@ def main() -> None:
 
     found: dict[str, dict[str, Any]] = {}
     for guide_name in args.guides:
-        part = run.part(guide_name) if len(args.guides) > 1 else run
+        part = run.part(guide_name) if several else run
         model, guide = part.trained(
             lambda name=guide_name: make_pair(preset, name), train, preset, kl_weights=weights
         )

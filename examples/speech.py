@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import GUIDES, Pair, Preset, Run, find_data, parser, some
+from common import GUIDES, Pair, Preset, Run, find_data, held_out, some
+from options import Distinct, at_least, parser, share
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -64,19 +65,26 @@ def weights(steps: int) -> dict[str, Any]:
     return {"f": 1.5, "z": 3.0}
 
 
-def load(root: Path, held_out: float, seed: int) -> tuple[SpeechSegments, SpeechSegments]:
-    """Training and test data: the corpus' own splits, or ``held_out`` of its speakers to test on."""
+def load(root: Path, others: float, seed: int) -> tuple[SpeechSegments, SpeechSegments]:
+    """Training and test data: the corpus' own splits, or a share of ``others`` of its speakers to test on."""
     options: dict[str, Any] = {"spectrum": SPECTRUM, "silence": SILENCE}
-    folders = {path.name.lower(): path.name for path in root.iterdir() if path.is_dir()}
-    if {"train", "test"} <= {*folders}:
+    if {"train", "test"} <= {path.name.lower() for path in root.iterdir() if path.is_dir()}:
         train = SpeechSegments(root, "train", segment_hop=HOP, **options)
-        return train, SpeechSegments(root, "test", scaling=train.scaling, **options)
-    names = SpeechSegments(root, **options).speakers
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
-    shuffled = [names[i] for i in order.tolist()]
-    others = max(2, round(held_out * len(names)))
-    train = SpeechSegments(root, speakers=shuffled[others:], segment_hop=HOP, **options)
-    test = SpeechSegments(root, speakers=shuffled[:others], scaling=train.scaling, **options)
+        test = SpeechSegments(root, "test", scaling=train.scaling, **options)
+    else:
+        names = SpeechSegments(root, **options).speakers
+        learn, rest = (
+            [names[i] for i in index]
+            for index in held_out(len(names), others, seed, f"speakers in {root}")
+        )
+        train = SpeechSegments(root, speakers=learn, segment_hop=HOP, **options)
+        test = SpeechSegments(root, speakers=rest, scaling=train.scaling, **options)
+    heard = test.utterance_speaker[test.labels["utterance"].unique()].bincount()
+    if (heard > 0).sum() < 2 or heard.max() < 2:
+        raise ValueError(
+            f"{root} must hold at least 2 speakers to test on, with 2 utterances of one of them, "
+            f"got {heard.tolist()} utterances"
+        )
     return train, test
 
 
@@ -206,13 +214,16 @@ def main() -> None:
         nargs="+",
         choices=(*MODELS, "all"),
         default=[MODELS[0]],
+        action=Distinct,
         metavar="MODEL",
         help=f"of {', '.join(MODELS)}, or all",
     )
     options.add_argument(
-        "--held-out", type=float, default=0.15, help="share of speakers to test on, without splits"
+        "--held-out", type=share, default=0.15, help="share of speakers to test on, without splits"
     )
-    options.add_argument("--pairs", type=int, default=40, help="conversions, half of them each way")
+    options.add_argument(
+        "--pairs", type=at_least(1), default=40, help="conversions, half of them each way"
+    )
     args = options.parse_args()
     root = args.root or find_data("an4")
     if root is None:
@@ -220,8 +231,11 @@ def main() -> None:
             "no speech at hand: --root DIR with TIMIT or a folder of recordings a speaker (for instance "
             "CMU AN4, speech.cs.cmu.edu/databases/an4), or PYRO_DSAE_DATA/an4"
         )
-    run, preset = Run(args), PRESETS[args.preset]
-    train, test = load(root, args.held_out, args.seed)
+    names = [*MODELS] if "all" in args.models else args.models
+    several = names if len(names) > 1 else []
+    run, preset = Run(options, args, several), PRESETS[args.preset]
+    with run.reading():
+        train, test = load(root, args.held_out, args.seed)
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
         f"{len(test)} of {len(test.speakers)} others to test on"
@@ -229,11 +243,10 @@ def main() -> None:
     if args.root is None:
         run.say("for TIMIT or recordings of your own: --root DIR")
 
-    names = [*MODELS] if "all" in args.models else args.models
     verification, curves, parts = {}, {}, {}
     conversion: dict[str, Any] = {}
     for name in names:
-        part = run.part(name) if len(names) > 1 else run
+        part = run.part(name) if several else run
         is_fhvae = name.startswith("fhvae")
         model, guide = part.trained(
             lambda name=name: make_pair(preset, name, len(train.files)),

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, parser, some
+from common import CACHE, GUIDES, Pair, Preset, Run, some
+from options import at_least, parser
 from torch import nn
 
 import pyro_dsae
@@ -102,23 +103,28 @@ def main() -> None:
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
     options.add_argument(
-        "--filters", type=int, help="of every convolution, such as 256 (default: the preset's)"
+        "--filters",
+        type=at_least(1),
+        help="of every convolution, such as 256 (default: the preset's)",
     )
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
     options.add_argument(
-        "--judged", type=int, metavar="N", help="sequences to judge (default: all)"
+        "--judged",
+        type=at_least(9),
+        metavar="N",
+        help="sequences to judge, 9 or more (default: all)",
     )
     options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
     args = options.parse_args()
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
-    run, preset = Run(args), PRESETS[args.preset]
+    run, preset = Run(options, args), PRESETS[args.preset]
     channels = (args.filters,) * 4 if args.filters else preset.channels
     preset = replace(preset, size=args.size or preset.size, channels=channels)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":
-        with run.first():
+        with run.reading():
             train, test = (
                 Sprites(args.root, split, size=preset.size, download=args.download)
                 for split in ("train", "test")
@@ -126,6 +132,10 @@ def main() -> None:
     else:
         run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
+    if (args.judged or 0) > len(test):
+        options.error(
+            f"--judged must be at most {len(test)}, the test sequences, got {args.judged}"
+        )
 
     model, guide = run.trained(
         lambda: make_pair(preset, args.guide, plain=args.plain),

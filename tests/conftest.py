@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 # A process a core, a thread a process: set before torch is imported, and for those that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -107,3 +111,38 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no shared data at {root}; set PYRO_DSAE_DATA to its folder")
     return root
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory) -> Iterator[dict[str, ModuleType]]:
+    """The modules of the examples, by name; what they train once and keep is kept for the session."""
+    folder = Path(__file__).parents[1] / "examples"
+    names = [path.stem for path in folder.glob("*.py")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.syspath_prepend(folder)
+        others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+        found = {name: importlib.import_module(name) for name in names}
+        for (
+            name
+        ) in names:  # as those of benchmarks/, some of which have the same names, are to be found
+            del sys.modules[name]
+        sys.modules.update(others)
+        yield found
+
+
+@pytest.fixture
+def small_examples(examples, monkeypatch) -> None:
+    """Examples whose quick presets have narrow networks, and which take the ELBO of few sequences.
+
+    Characters are drawn at 16 x 16, which a judge learns as well.
+    """
+    some = examples["common"].some
+    for name in ("sprites", "sheets", "moving_mnist", "faces", "speech", "bouncing_ball"):
+        presets = examples[name].PRESETS
+        size = 16 if name in ("sprites", "sheets") else presets["quick"].size
+        small = replace(presets["quick"], size=size, channels=4, hidden=16)
+        monkeypatch.setitem(presets, "quick", small)
+    for module in examples.values():
+        if hasattr(module, "some"):
+            monkeypatch.setattr(module, "some", lambda data, size: some(data, min(size, 32)))

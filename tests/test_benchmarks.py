@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,27 +29,22 @@ def peers(monkeypatch) -> ModuleType:
 
 def test_the_step_is_measured_on_both_sides_and_the_sides_agree(tmp_path, monkeypatch):
     out = tmp_path / "step.json"
-    script = str(ROOT / "benchmarks" / "training_step.py")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    step = importlib.import_module("training_step")
     options = ["--cases", "tiny", "--rounds", "3", "--device", "cpu", "--out", str(out)]
-    subprocess.run(
-        [sys.executable, script, *options],
-        check=True,
-        timeout=240,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    monkeypatch.setattr(sys, "argv", ["training_step.py", *options])
+    step.main()
     found = json.loads(out.read_text())
     assert set(found["ratios"]["tiny"]) == {"fit", "svi"}
     assert all(0.05 < value < 20 for value in found["ratios"]["tiny"].values())
     assert all(used > 0 for used in found["cases"]["tiny"]["peak_bytes"].values())
 
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    step = importlib.import_module("training_step")
     case = step.CASES["tiny"]
     x = case.data(torch.device("cpu"))[: case.batch]
     losses = []
     for loss in (Trace_ELBO()(*case.pair()), lambda x: step.negative_elbo(*case.pair(), x)):
         torch.manual_seed(1)
-        losses.append(float(loss(x)))
+        losses.append(loss(x).item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 

@@ -1,33 +1,42 @@
-"""The examples' commands, as a newcomer runs them; tests/test_docs.py has the README's code."""
+"""The examples, as a newcomer runs them; tests/test_docs.py has the README's code.
+
+Examples run in this process, one thread and one cache of judges for all, on small networks; once also as a
+command, by two processes. How they refuse is in ``test_example_options.py``.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from pyro_dsae import metrics
+
 ROOT = Path(__file__).parents[1]
 
 
-def run(folder: Path, *command: str) -> str:
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(examples, small_examples, tmp_path, monkeypatch, capsys) -> Callable[..., str]:
+    """Runs an example in an empty folder; returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def main(name: str, *options: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", [f"{name}.py", *options])
+            examples[name].main()
+        return capsys.readouterr().out
+
+    return main
 
 
 RUN = {
@@ -52,41 +61,31 @@ def figures_of(folder: Path, pictures: str) -> dict:
     return figures
 
 
-def test_the_moving_mnist_example(tmp_path, data_root):
-    script, out = str(ROOT / "examples" / "moving_mnist.py"), tmp_path / "out"
+def test_the_moving_mnist_example(run, tmp_path, data_root, monkeypatch):
+    enough = partial(metrics.load_or_train_digit_classifier, steps=120)
+    monkeypatch.setattr(metrics, "load_or_train_digit_classifier", enough)
     options = ["--root", str(data_root / "mnist"), "--judged", "6", "--device", "cpu"]
-    printed = run(
-        tmp_path, script, *options, "--steps", "2", "--batch-size", "4", "--out", str(out)
-    )
+    printed = run("moving_mnist", *options, "--steps", "2", "--batch-size", "4", "--out", "out")
     assert "MNIST's first 9000 test digits" in printed
     figures = figures_of(
-        out,
+        tmp_path / "out",
         "grid.png timeline.png new_frames.png samples.png swap.gif reconstructions.png loss.png",
     )
     assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
     assert set(figures["position"]) >= {"r2", "r2_linear"}
     assert figures["classifier"] > 0.95
-    run(
-        tmp_path,
-        script,
-        *options,
-        "--evaluate",
-        str(out / "model"),
-        "--out",
-        str(tmp_path / "again"),
-    )
+    run("moving_mnist", *options, "--evaluate", "out/model", "--out", "again")
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert again["grid"] == figures["grid"]
 
-    two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", str(tmp_path / "two")]
-    run(tmp_path, script, *options, *two)
+    two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two"]
+    run("moving_mnist", *options, *two)
     assert "grid" not in figures_of(tmp_path / "two", "samples.png timeline.png")
 
 
-def test_the_sheets_example(tmp_path):
-    script = str(ROOT / "examples" / "sheets.py")
+def test_the_sheets_example(run, tmp_path):
     options = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
-    printed = run(tmp_path, script, *options, "--guides", "pairwise", "full", "--out", "out")
+    printed = run("sheets", *options, "--guides", "pairwise", "full", "--out", "out")
     pictures = "swap.png new_frames.png samples.png reconstructions.png loss.png"
     out = tmp_path / "out"
     figures = json.loads((out / "metrics.json").read_text())
@@ -100,10 +99,9 @@ def test_the_sheets_example(tmp_path):
         assert re.search(rf"  {guide} +\d+\.\d\d%", printed)
 
 
-def test_the_faces_example(tmp_path, data_root):
-    script = str(ROOT / "examples" / "faces.py")
+def test_the_faces_example(run, tmp_path, data_root):
     options = ["--root", str(data_root / "orl-faces"), "--device", "cpu", "--steps", "2"]
-    run(tmp_path, script, *options, "--batch-size", "4", "--out", "out")
+    run("faces", *options, "--batch-size", "4", "--out", "out")
     figures = figures_of(
         tmp_path / "out", "swap.png new_frames.png reconstructions.png timeline.png loss.png"
     )
@@ -111,12 +109,16 @@ def test_the_faces_example(tmp_path, data_root):
     assert figures["nearest"]["people"] == 10
 
 
-def test_the_speech_example(tmp_path, data_root):
-    script, out = str(ROOT / "examples" / "speech.py"), tmp_path / "out"
-    options = ["--root", str(data_root / "an4"), "--device", "cpu", "--pairs", "2"]
+def test_the_speech_example(run, tmp_path, data_root):
+    out, corpus = tmp_path / "out", tmp_path / "an4"
+    test, *learn = data_root / "an4" / "test", *sorted((data_root / "an4" / "train").iterdir())[:8]
+    for folder in (test, *learn):
+        there = corpus / folder.relative_to(data_root / "an4")
+        shutil.copytree(folder, there, copy_function=os.symlink)
+    options = ["--root", str(corpus), "--device", "cpu", "--pairs", "2"]
     options += ["--steps", "2", "--batch-size", "4"]
     models = ["--models", "full_16", "fhvae_10"]
-    printed = run(tmp_path, script, *options, *models, "--out", str(out))
+    printed = run("speech", *options, *models, "--out", "out")
     figures = json.loads((out / "metrics.json").read_text())
     features = {"full_16": {"f", "z"}, "fhvae_10": {"mu2", "z1"}, "baseline": {"mfcc"}}
     assert {name: {*found} for name, found in figures["verification"].items()} == features
@@ -134,11 +136,10 @@ def test_the_speech_example(tmp_path, data_root):
     assert re.search(r"  baseline +\d+\.\d\d% \[", printed)
 
 
-def test_the_bouncing_ball_example(tmp_path):
+def test_the_bouncing_ball_example(run, tmp_path):
     pytest.importorskip("pymunk")
-    script = str(ROOT / "examples" / "bouncing_ball.py")
     options = ["--device", "cpu", "--steps", "2", "--batch-size", "4", "--judged", "4"]
-    printed = run(tmp_path, script, *options, "--out", "out")
+    printed = run("bouncing_ball", *options, "--out", "out")
     out = tmp_path / "out"
     figures = json.loads((out / "metrics.json").read_text())
     models = {"stochastic", "lstm_f", "lstm_c"}
@@ -161,12 +162,11 @@ def test_the_bouncing_ball_example(tmp_path):
     assert re.search(r"  stochastic +\d+\.\d\d", printed)
 
 
-def test_the_compare_guides_example(tmp_path):
-    script = str(ROOT / "examples" / "compare_guides.py")
+def test_the_compare_guides_example(run, tmp_path):
     sizes = ["--samples", "30", "--sequences", "9", "--judged", "90", "--batch-size", "4"]
-    options = ["--guides", "factorised", "full", "--device", "cpu", *sizes, "--out", "out"]
-    options += ["--rates", "1", "4"]
-    printed = run(tmp_path, script, "--budget", "2", "--freeze-model", *options)
+    options = ["--device", "cpu", *sizes, "--rates", "1", "4", "--budget", "2", "--out", "out"]
+    options += ["--freeze-model", "--guides"]
+    printed = run("compare_guides", *options, "full", "factorised")
     out = tmp_path / "out"
     figures = json.loads((out / "metrics.json").read_text())
     keys = ["elbo", "iw_bound", "k_hat_below_0_7", "kl_f", "kl_z"]
@@ -193,18 +193,40 @@ def test_the_compare_guides_example(tmp_path):
     assert all(torch.equal(joint[name], model[name]) for model in frozen for name in joint)
 
     # What is finished is taken, and trained no more.
-    (out / "full_1" / "figures.json").unlink()
-    again = run(tmp_path, script, "--budget", "2", "--freeze-model", *options, "--resume")
+    (out / "full_1" / "checkpoints" / "figures.json").unlink()
+    again = run("compare_guides", *options, "full", "--resume")
     assert again.count("training") == 1 + 4  # and those of rate and distortion
 
 
-def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
-    """Trained by two processes, evaluated by one."""
-    script = str(ROOT / "examples" / "sprites.py")
-    out = tmp_path / "out"
-    options = ["--judged", "90", "--device", "cpu", "--batch-size", "8", "--out", str(out)]
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    printed = run(tmp_path, *torchrun, script, "--steps", "2", *options)
+SMALL_SPRITES = """
+import sys
+from dataclasses import replace
+
+sys.path.insert(0, {folder!r})
+import sprites
+
+sprites.PRESETS["quick"] = replace(sprites.PRESETS["quick"], size=16, channels=4, hidden=16)
+sprites.main()
+"""
+
+
+def test_the_sprites_example_writes_all_that_it_promises(run, tmp_path):
+    """Trained by two processes, evaluated by one; and evaluated again."""
+    script = tmp_path / "small_sprites.py"
+    script.write_text(SMALL_SPRITES.format(folder=str(ROOT / "examples")))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["--judged", "90", "--device", "cpu"]
+    training = ["--steps", "2", "--batch-size", "8", "--out", "out"]
+    done = subprocess.run(
+        [*torchrun, str(script), *options, *training],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    printed, out = done.stdout, tmp_path / "out"
     assert printed.count("training, the quick preset") == printed.count("pictures\n") == 1
     assert printed.splitlines()[-1] == f"Figures, pictures and the model are in {out.resolve()}"
     names = "swap reconstructions fixed_f fixed_z samples forecast trajectories loss latents_arviz"
@@ -224,6 +246,6 @@ def test_the_sprites_example_writes_all_that_it_promises(tmp_path):
     assert figures["run"]["steps"] == 2
     assert figures["judge"]["reliable"]
 
-    run(tmp_path, script, "--evaluate", str(out / "model"), *options[:4], "--out", str(tmp_path))
-    evaluated = json.loads((tmp_path / "metrics.json").read_text())
+    run("sprites", "--evaluate", "out/model", *options, "--out", "again")
+    evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert evaluated["swap"] == figures["swap"]

@@ -1,0 +1,319 @@
+"""What the examples refuse, before any work: one line, the exit code of a usage error, and no folder left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import pyro_dsae
+from pyro_dsae.data import Sequences
+
+FOLDER = Path(__file__).parents[1] / "examples"
+NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "options"})
+SINGLE = sorted({*NAMES} - {"bouncing_ball", "compare_guides"})  # train one model by default
+ROOT = {"speech": ["--root", "."], "faces": ["--root", "."]}  # asked for before all else
+
+
+@pytest.fixture
+def refused(examples, tmp_path, monkeypatch, capsys) -> Callable[..., str]:
+    """Runs an example in an empty folder, or in one that the test has filled; returns the error of usage."""
+    monkeypatch.chdir(tmp_path)
+
+    def main(name: str, *options: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
+        with pytest.raises(SystemExit) as stop:
+            examples[name].main()
+        assert stop.value.code == 2
+        assert sorted(tmp_path.rglob("*")) == before
+        usage, error = capsys.readouterr().err.split(f"\n{name}.py: error: ")
+        assert usage.startswith(f"usage: {name}.py") and error.count("\n") == 1
+        return error
+
+    return main
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--steps 0", "argument --steps: must be a whole number from 1 on, got 0"),
+        ("--steps 2.5", "argument --steps: must be a whole number from 1 on, got 2.5"),
+        ("--epochs 0", "argument --epochs: must be a whole number from 1 on, got 0"),
+        ("--batch-size 0", "argument --batch-size: must be a whole number from 1 on, got 0"),
+        ("--seed -1", "argument --seed: must be a whole number from 0 on, got -1"),
+        ("--device banana", "argument --device: invalid choice: 'banana'"),
+        ("--steps 2 --epochs 1", "--epochs: not allowed with argument --steps"),
+        ("--resume --overwrite", "--overwrite: not allowed with argument --resume"),
+        ("--resume --evaluate model", "--evaluate: not allowed with argument --resume"),
+    ],
+)
+def test_options_of_all_examples(refused, name, options, words):
+    assert words in refused(name, *options.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("sprites --judged 8", "--judged: must be a whole number from 9 on, got 8"),
+        ("sprites --judged 2665", "--judged must be at most 2664, the test sequences, got 2665"),
+        ("sprites --filters 0", "--filters: must be a whole number from 1 on, got 0"),
+        ("sheets --repeats 0", "--repeats: must be a whole number from 1 on, got 0"),
+        ("moving_mnist --judged 0", "--judged: must be a whole number from 4 on, got 0"),
+        ("moving_mnist --digits 0", "--digits: must be a whole number from 1 on, got 0"),
+        ("bouncing_ball --judged 0", "--judged: must be a whole number from 1 on, got 0"),
+        ("faces --held-out 1", "--held-out: must be between 0 and 1, got 1"),
+        ("faces --held-out nan", "--held-out: must be between 0 and 1, got nan"),
+        ("speech --held-out 0", "--held-out: must be between 0 and 1, got 0"),
+        ("speech --pairs 0", "--pairs: must be a whole number from 1 on, got 0"),
+        ("compare_guides --sequences 3", "--sequences: must be a whole number from 9 on, got 3"),
+        ("compare_guides --sequences 9999", "--sequences must be at most 2664"),
+        ("compare_guides --judged 33", "--judged: must be a whole number from 34 on, got 33"),
+        ("compare_guides --judged 9999", "--judged must be at most 2664"),
+        ("compare_guides --samples 24", "--samples: must be a whole number from 25 on, got 24"),
+        ("compare_guides --seeds 0", "--seeds: must be a whole number from 1 on, got 0"),
+        ("compare_guides --budget 0", "--budget: must be a whole number from 1 on, got 0"),
+        ("compare_guides --budget 0s", "--budget: must be seconds above 0, got 0"),
+        ("compare_guides --budget nans", "--budget: must be seconds above 0, got nan"),
+        ("compare_guides --rates 1 -2", "--rates: must be a finite number from 0 on, got -2"),
+        ("compare_guides --evaluate model", "--evaluate is for one pair"),
+    ],
+)
+def test_options_of_one_example(refused, command, words):
+    assert words in refused(*command.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "missing", "empty"),
+    [
+        ("sprites --data lpc", "root is not a folder: there", "root lacks the sheet there"),
+        ("sheets --data lpc", "root is not a folder: there", "root lacks the sheet there"),
+        ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
+        ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
+        ("faces", "root is not a folder: there", "root must hold a folder of images a sequence"),
+        ("speech", "No such file or directory: 'there'", "root must hold SPEAKER/UTTERANCE.wav"),
+    ],
+)
+def test_a_folder_of_data_that_is_not_there_or_holds_none(
+    refused, tmp_path, command, missing, empty
+):
+    assert missing in refused(*command.split(), "--root", "there")
+    (tmp_path / "there").mkdir()
+    assert empty in refused(*command.split(), "--root", "there")
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_model_that_is_not_there(refused, name):
+    words = refused(name, *ROOT.get(name, []), "--evaluate", "nowhere")
+    assert words == "no model in nowhere: index.json is missing\n"
+
+
+def test_one_model_is_not_evaluated_under_several_names(refused):
+    words = refused("bouncing_ball", "--evaluate", "nowhere")
+    assert words == "--evaluate is of one model: choose one of stochastic, lstm_f, lstm_c\n"
+    assert "no model" in refused("bouncing_ball", "--models", "lstm_f", "--evaluate", "nowhere")
+
+
+def test_an_out_that_is_a_file(refused, tmp_path):
+    write_people(tmp_path / "people", [4, 4, 4])
+    (tmp_path / "out").touch()
+    assert "--out must be a folder" in refused("faces", "--root", "people", "--out", "out")
+
+
+def write_people(root: Path, pictures: list[int], side: int = 32) -> None:
+    """A folder of noise a person, with so many pictures."""
+    generator = np.random.default_rng(0)
+    for i, count in enumerate(pictures):
+        (root / f"person{i}").mkdir(parents=True)
+        for j in range(count):
+            noise = generator.integers(0, 256, (side, side), dtype=np.uint8)
+            Image.fromarray(noise).save(root / f"person{i}" / f"{j}.png")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "options", "words"),
+    [
+        ([4, 4], "", "there must be more people in people than the 2 to test on, got 2"),
+        ([4] * 4, "--held-out 0.9", "there must be more people in people than the 4 to test on"),
+        ([3, 3, 3], "", "must hold at least 4 pictures to test on, got 3"),
+    ],
+)
+def test_too_few_faces(refused, tmp_path, pictures, options, words):
+    write_people(tmp_path / "people", pictures)
+    assert words in refused("faces", "--root", "people", *options.split())
+
+
+def write_speakers(root: Path, utterances: list[int]) -> None:
+    """A folder of noise a speaker, with so many recordings of half a second."""
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("librosa")
+    generator = np.random.default_rng(0)
+    for i, count in enumerate(utterances):
+        (root / f"speaker{i}").mkdir(parents=True)
+        for j in range(count):
+            noise = 0.1 * generator.standard_normal(8000)
+            soundfile.write(root / f"speaker{i}" / f"{j}.wav", noise, 16000)
+
+
+def test_too_few_speakers(refused, tmp_path):
+    write_speakers(tmp_path / "two", [2, 2])
+    words = "there must be more speakers in two than the 2 to test on, got 2"
+    assert words in refused("speech", "--root", "two")
+    write_speakers(tmp_path / "short", [1, 1, 1])
+    words = (
+        "at least 2 speakers to test on, with 2 utterances of one of them, got [1, 1] utterances"
+    )
+    assert words in refused("speech", "--root", "short")
+    write_speakers(tmp_path / "split" / "train", [2, 2])
+    write_speakers(tmp_path / "split" / "test", [2])
+    assert "at least 2 speakers to test on" in refused("speech", "--root", "split")
+
+
+def test_a_model_for_other_frames(refused, tmp_path, make_pair):
+    write_people(tmp_path / "people", [4, 4, 4])
+    pyro_dsae.save(tmp_path / "model", *make_pair((1, 16, 16), model=pyro_dsae.Unordered))
+    (tmp_path / "out").mkdir()
+    words = refused("faces", "--root", "people", "--evaluate", "model", "--out", "out")
+    assert "must take frames of (1, 32, 32), as the data has, got a model of (1, 16, 16)" in words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_help_says_a_default_once_and_only_where_there_is_one(examples, monkeypatch, capsys, name):
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        examples[name].main()
+    text = " ".join(capsys.readouterr().out.split())
+    assert stop.value.code == 0
+    assert not re.search(r"\(default: (None|False|\[\])\)|\(default[^()]*\) \(default", text)
+    for words in (
+        "steps (default: the preset's) --epochs",
+        "seed SEED of weights, data and draws (default: 0)",
+        f"folder of results (default: runs/{name})",
+        "checkpoints of an unfinished run, which are deleted; those of a finished run need no",
+    ):
+        assert words in text
+
+
+def test_an_example_is_a_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "sprites.py"), "--steps", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(FOLDER.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "sprites.py: error: argument --steps: must be a whole number from 1 on, got 0"
+    )
+
+
+@pytest.fixture
+def start(examples, tmp_path, monkeypatch, make_pair) -> Callable[..., None]:
+    """Starts an example in ``out`` that trains parts ``a`` and ``b`` for four steps.
+
+    It may be ``interrupted`` in one of them, after the second step or the first of a resumed run.
+    """
+    monkeypatch.chdir(tmp_path)
+    common, options = examples["common"], examples["options"]
+    preset = common.Preset(16, 5, 3, channels=4, hidden=16, batch_size=4, steps=4, lr=1e-3)
+    x = torch.rand(8, 4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+    def main(*argv: str, interrupted: str | None = None) -> None:
+        parser = options.parser("out", "")
+        args = parser.parse_args(["--out", "out", "--device", "cpu", *argv])
+        parts = [] if args.evaluate else ["a", "b"]
+        run = common.Run(parser, args, parts)
+        for name in parts or [""]:
+
+            def weight(step: int, stop: bool = name == interrupted) -> float:
+                if stop and step > 0:
+                    signal.raise_signal(signal.SIGINT)
+                return 1.0
+
+            run.part(name).trained(
+                make_pair, Sequences(x), preset, kl_weights=lambda _, weight=weight: {"f": weight}
+            )
+        run.finish({})
+
+    return main
+
+
+@pytest.fixture
+def interrupt(start) -> Callable[..., None]:
+    """Starts it and interrupts it in a part."""
+
+    def main(part: str, *argv: str) -> None:
+        with pytest.raises(KeyboardInterrupt, match="go on from"):
+            start(*argv, interrupted=part)
+
+    return main
+
+
+@pytest.fixture
+def asked(start, capsys) -> Callable[[], bool]:
+    """Starts it anew: whether it refuses, and asks what to do with what is there."""
+
+    def main() -> bool:
+        with pytest.raises(SystemExit) as stop:
+            start()
+        error = capsys.readouterr().err.splitlines()[-1]
+        resume = "--out out holds an unfinished run: --resume goes on from out/a/checkpoints/step-"
+        others = "; or give another --out, or --overwrite to begin anew"
+        return stop.value.code == 2 and resume in error and error.endswith(others)
+
+    return main
+
+
+def steps(part: str) -> list[int]:
+    """Of the checkpoints of a part."""
+    return sorted(int(path.name[5:]) for path in Path("out", part, "checkpoints").glob("step-*"))
+
+
+@pytest.mark.parametrize("part", ["a", "b"])
+def test_an_interrupted_run_is_not_deleted_by_the_next(start, interrupt, asked, part):
+    interrupt(part)
+    before = steps("a"), steps("b")
+    assert before == (([2], []) if part == "a" else ([4], [2]))
+    assert asked()
+    assert (steps("a"), steps("b")) == before
+    start("--resume")
+    assert steps(part) == [2, 4]
+
+
+def test_an_interrupted_run_is_overwritten_if_asked(start, interrupt):
+    interrupt("b")
+    start("--overwrite")
+    assert steps("a") == steps("b") == [4]
+
+
+def test_a_finished_run_may_be_overwritten_until_it_is_gone_on_with(start, interrupt, asked):
+    start()
+    start()
+    interrupt("a")
+    assert steps("b") == []  # those of the run before are not for --resume to take
+    assert asked()
+    start("--overwrite")
+    interrupt("b", "--resume", "--steps", "6")
+    assert asked()
+    assert steps("a") == [4, 6]
+    assert steps("b") == [4, 5]
+
+
+def test_an_evaluation_leaves_checkpoints_as_they_are(start, interrupt, asked, make_pair):
+    interrupt("a")
+    pyro_dsae.save("model", *make_pair())
+    start("--evaluate", "model", "--out", "out/a")
+    assert steps("a") == [2]
+    assert asked()
