@@ -178,7 +178,8 @@ def predictive_check(
         backend="matplotlib",
     )
     # The best place among so many points takes matplotlib seconds to find.
-    axes.legend(loc={"cumulative": "lower right", "kde": "upper center"}[kind], fontsize=9)
+    place: Any = {"cumulative": "lower right", "kde": "upper center"}[kind]
+    axes.legend(loc=place, fontsize=9)
     return saved(figure, path)
 
 
