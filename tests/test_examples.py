@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from pyro_dsae import metrics
+from pyro_dsae.data import BouncingBall
 
 ROOT = Path(__file__).parents[1]
 
@@ -136,8 +137,10 @@ def test_the_speech_example(run, tmp_path, data_root):
     assert re.search(r"  baseline +\d+\.\d\d% \[", printed)
 
 
-def test_the_bouncing_ball_example(run, tmp_path):
+def test_the_bouncing_ball_example(run, examples, tmp_path, monkeypatch):
     pytest.importorskip("pymunk")
+    few = partial(BouncingBall, num_sequences=64)
+    monkeypatch.setattr(examples["bouncing_ball"], "BouncingBall", few)
     options = ["--device", "cpu", "--steps", "2", "--batch-size", "4", "--judged", "4"]
     printed = run("bouncing_ball", *options, "--out", "out")
     out = tmp_path / "out"
