@@ -104,7 +104,7 @@ class Batches:
                 yield self.batched.batch(index, self.device)
             return
         loader = skip_first_batches(self.loader, skip) if skip else self.loader
-        with _held_back():
+        with _sigterm_waits():
             batches = iter(loader)
         for batch in batches:
             yield _on(self.device, batch)
@@ -150,8 +150,8 @@ class _Seeded(Dataset):
 
 
 @contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """No SIGTERM reaches a worker that starts, until it has left the group."""
+def _sigterm_waits() -> Iterator[None]:
+    """Workers that start are deaf to SIGTERM until they can answer it: Python loses one in a fork."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -166,8 +166,6 @@ def _leave_group(worker: int) -> None:
     """A signal to the group (Ctrl-C, ``timeout``) is the training process's to answer, not a worker's."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-        if signal.SIGTERM in signal.sigpending():
-            signal.sigwait([signal.SIGTERM])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
 

@@ -182,9 +182,13 @@ class InterruptGuard:
 
     def __init__(self) -> None:
         self.seen = 0
+        self._process = os.getpid()
         self._previous: dict[int, Any] = {}
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGTERM and os.getpid() != self._process:  # forked meanwhile
+            signal.signal(signum, signal.SIG_DFL)
+            signal.raise_signal(signum)
         self.seen = signum
         if signum == signal.SIGINT:
             signal.signal(signum, self._previous[signum])

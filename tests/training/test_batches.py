@@ -1,13 +1,9 @@
-"""What fit and evaluate_elbo take as data, what they say of all else; what workers draw and leave alone."""
+"""What fit and evaluate_elbo take as data, what they say of all else; what items draw in workers."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import random
 import re
-import signal
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +12,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from pyro_dsae import evaluate_elbo, fit
-from pyro_dsae.training.batches import Batches, _held_back, _leave_group, as_dataset, in_order
+from pyro_dsae.training.batches import Batches, as_dataset, in_order
 
 CPU = {"device": "cpu", "progress": False}
 
@@ -207,17 +203,3 @@ def test_seed_epoch_and_index_determine_what_an_item_draws_in_a_worker():
     assert torch.equal(read(workers=2, start=2), two[2 * 3 :])
     assert torch.equal(read(workers=2, start=5), two[5 * 3 :])
     assert not torch.isin(read(workers=2, seed=1), two).any()
-
-
-def test_a_worker_that_starts_outlives_a_signal_to_the_group():
-    def worker():
-        with _held_back():
-            os.kill(os.getpid(), signal.SIGTERM)
-            _leave_group(0)
-        if os.getpgrp() == os.getpid():
-            sys.exit(7)
-
-    process = multiprocessing.get_context("fork").Process(target=worker)
-    process.start()
-    process.join()
-    assert process.exitcode == 7

@@ -20,6 +20,8 @@ from accelerate import Accelerator
 from pyro_dsae import fit
 from pyro_dsae.data import RandomFrames, Sequences
 from pyro_dsae.training import Checkpoints
+from pyro_dsae.training.batches import _leave_group, _sigterm_waits
+from pyro_dsae.training.checkpoints import InterruptGuard
 
 RUN = {"steps": 9, "batch_size": 3, "checkpoint_every": 4, "device": "cpu", "progress": False}
 
@@ -200,6 +202,37 @@ def test_a_second_ctrl_c_does_not_wait(make_pair, x, tmp_path):
     assert names(tmp_path) == []
 
 
+def test_a_process_forked_meanwhile_can_be_terminated():
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+
+    def wait():
+        ready.set()
+        time.sleep(20)
+
+    with InterruptGuard() as guard:
+        child = context.Process(target=wait)
+        child.start()
+        ready.wait()
+        child.terminate()
+        child.join(10)
+    assert child.exitcode == -signal.SIGTERM and not guard.seen
+
+
+def test_a_worker_can_be_terminated_however_early():
+    def worker():
+        _leave_group(0)
+        time.sleep(20)
+
+    with InterruptGuard():
+        child = multiprocessing.get_context("fork").Process(target=worker)
+        with _sigterm_waits():
+            child.start()
+        child.terminate()
+        child.join(10)
+    assert child.exitcode == -signal.SIGTERM
+
+
 def test_signals_to_the_group_do_not_reach_the_workers(make_pair, x):
     before = multiprocessing.active_children()
 
@@ -242,7 +275,7 @@ def test_nothing_is_lost_by_kills_full_disks_and_damage(tmp_path, monkeypatch):
     by_term = kills.killed(tmp_path / "sigterm", kills.sigterm, 4, seed=0, workers=2)
     assert by_kill["kills"] == by_term["kills"] == 4
     assert by_kill["statuses"].keys() == {-signal.SIGKILL}
-    assert by_term["statuses"].keys() <= {128 + signal.SIGTERM, -signal.SIGTERM}
+    assert by_term["statuses"].keys() <= {128 + signal.SIGTERM, -signal.SIGTERM, 1}
     full = kills.full_disk(tmp_path / "full")
     assert full["status"] == 1 and full["kept"] == ["step-00000021", "step-00000028"]
     assert "OSError: checkpoints/step-00000035 cannot be written" in full["error"]
