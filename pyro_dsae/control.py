@@ -80,8 +80,8 @@ def generate(
         if pasts:
             prior: Any = poutine.trace(poutine.condition(model, data=fixed)).get_trace(**sizes)
             # The laws of what follows may depend on latents that were just drawn, such as f.
-            for name in (*latents_of(model), *pasts):
-                if name not in pasts and name not in fixed:
+            for name in latent_sites(prior):
+                if name != "x" and name not in pasts:
                     fixed[name] = prior.nodes[name]["value"]
             for name, past in pasts.items():
                 future = prior.nodes[name]["fn"].prefix_condition(past).sample()
