@@ -85,7 +85,7 @@ def negative_elbo(model: nn.Module, guide: nn.Module, x: Tensor) -> Tensor:
     z_loc, z_scale = guide.z_head(h)
     f_noise, z_noise = torch.randn_like(f_loc), torch.randn_like(z_loc)
     f, z = f_loc + f_scale * f_noise, z_loc + z_scale * z_noise
-    p_loc, p_scale, _ = model.prior(F.pad(z[:, :-1], (0, 0, 1, 0)))
+    p_loc, p_scale, _ = model.prior.transition(F.pad(z[:, :-1], (0, 0, 1, 0)))
     logits = model.decoder(torch.cat([f.unsqueeze(1).expand(-1, z.shape[1], -1), z], dim=-1))
     reconstruction = F.binary_cross_entropy_with_logits(logits.float(), x, reduction="sum")
     kl_f = (0.5 * (f**2 - f_noise**2) - f_scale.log()).sum()

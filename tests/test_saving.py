@@ -183,7 +183,9 @@ class TestOptions:
         assert isinstance(guide.content_view, Recolour)
 
     def test_that_neither_takes_are_listed(self, folder):
-        words = "arguments of DSAE and Factorised, frame_shape, residual, .*decoder.*, encoder, .*got ff"
+        words = (
+            "arguments of DSAE and Factorised, frame_shape, prior, .*decoder.*, encoder, .*got ff"
+        )
         with pytest.raises(TypeError, match=words):
             pyro_dsae.load(folder, ff=3, encoder=encoder())
 
@@ -431,7 +433,7 @@ def test_a_class_of_the_users_own_is_loaded_by_itself(make_pair, x, tmp_path):
 
 
 def test_arguments_are_those_of_all_that_init_hands_on_to():
-    assert Quiet.arguments()[:3] == ["frame_shape", "volume", "residual"]
+    assert Quiet.arguments()[:3] == ["frame_shape", "volume", "prior"]
     assert {"decoder", "frames_at_once"} < {*Quiet.arguments()}
     assert FHVAEGuide.arguments()[:2] == ["frame_shape", "utterances"]
 

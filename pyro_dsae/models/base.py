@@ -23,6 +23,7 @@ from ..nn import (
     frame_decoder,
     over_frames,
 )
+from ..priors import Choice, make_content_prior, make_prior
 from ..program import Latents, Program
 
 
@@ -65,6 +66,8 @@ class SequenceModel(Program):
         :class:`~pyro_dsae.nn.ModulatedDecoder`, in place of entering it beside z_t.
     :param decoder: a module ``(*, f_dim + z_dim) -> (*, *frame_shape)`` in place of the default.
     :param prior: the network of p(z_1:T | f), in place of the default; each model says what it maps.
+    :param content_prior: p(f): a name of :data:`~pyro_dsae.priors.CONTENT_PRIORS`, a dict of a name and
+        options, or a :class:`~pyro_dsae.priors.ContentPrior`.
     :param frames_at_once: where there are more, frames are decoded in chunks of so many, which the backward
         pass computes again in place of keeping them: for long sequences. It may be set at any time.
     """
@@ -81,6 +84,7 @@ class SequenceModel(Program):
         modulated: bool = False,
         decoder: nn.Module | None = None,
         prior: nn.Module | None = None,
+        content_prior: Choice = "normal",
         frames_at_once: int | None = None,
     ) -> None:
         super().__init__()
@@ -92,9 +96,13 @@ class SequenceModel(Program):
         self.decoder = decoder or frame_decoder(
             f_dim, state_dim, self.frame_shape, channels, modulated
         )
-        self.prior = prior or self.default_prior(f_dim, z_dim, hidden)
+        if prior is None:
+            prior = self.default_prior(f_dim, z_dim, hidden)
+        elif not isinstance(prior, nn.Module):
+            raise TypeError(f"prior must be a module, got {prior!r}")
+        self.prior = make_prior(prior, z_dim)
         self.likelihood = make_likelihood(likelihood)
-        self.register_buffer("prior_scale", torch.ones(f_dim), persistent=False)
+        self.content_prior = make_content_prior(content_prior, f_dim)
 
     @property
     def latents(self) -> Latents:
@@ -130,11 +138,11 @@ class SequenceModel(Program):
         """
         batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames)
         with pyro.plate("sequences", batch_size, dim=-1):
-            p_f = dist.Normal(torch.zeros_like(self.prior_scale), self.prior_scale)
-            f = pyro.sample("f", p_f.to_event(1))
+            p_f = self.content_prior()
+            f = pyro.sample("f", p_f)
             p_z = self.p_z(f, num_frames)
             z = pyro.sample("z", p_z)
-            check_event("f", f, p_f.batch_shape)
+            check_event("f", f, p_f.event_shape)
             check_event("z", z, p_z.event_shape)
             h = self.states(z, num_frames)
             latent = beside(f.unsqueeze(-2), h)

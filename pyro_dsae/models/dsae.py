@@ -7,29 +7,45 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyro.distributions import TorchDistribution
 from torch import Tensor, nn
 
-from ..nn import LSTMTransition
-from ..priors import AutoregressiveNormal
+from ..priors import AutoregressiveNormal, Choice, Prior, make_prior
 from .base import SequenceModel
 
 
 class DSAE(SequenceModel):
-    """Ordered frames: the dynamics z_1:T have an LSTM prior and do not depend on f.
+    """Ordered frames: the dynamics z_1:T have a prior of their own and do not depend on f.
 
-    :param residual: let the prior's mean be a step from z_t-1, :class:`~pyro_dsae.nn.LSTMTransition`.
-    :param options: those of :class:`~pyro_dsae.models.base.SequenceModel`; ``prior`` is the transition
-        p(z_t | z_<t), see :class:`~pyro_dsae.priors.AutoregressiveNormal`.
+    :param prior: p(z_1:T): a name of :data:`~pyro_dsae.priors.PRIORS`, a dict of a name and options, or a
+        :class:`~pyro_dsae.priors.Prior`; default ``"autoregressive"``. A module that is none is taken as the
+        transition p(z_t | z_<t) of an :class:`~pyro_dsae.priors.AutoregressiveNormal`.
+    :param residual: let the prior's mean be a step from z_t-1, for priors that have such an option.
+    :param options: those of :class:`~pyro_dsae.models.base.SequenceModel`.
     """
 
     def __init__(
-        self, frame_shape: tuple[int, ...] = (3, 64, 64), *, residual: bool = False, **options: Any
+        self,
+        frame_shape: tuple[int, ...] = (3, 64, 64),
+        *,
+        prior: Choice | None = None,
+        residual: bool = False,
+        **options: Any,
     ) -> None:
         self.residual = residual
+        self.chosen: dict[str, Any] = {"name": "autoregressive"}
+        if residual:
+            self.chosen["residual"] = True
+        if isinstance(prior, nn.Module):
+            options["prior"] = prior
+        elif prior is not None:
+            self.chosen |= {"name": prior} if isinstance(prior, str) else prior
         super().__init__(frame_shape, **options)
 
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:
-        return LSTMTransition(z_dim, hidden, residual=self.residual)
+        return make_prior(self.chosen, z_dim, hidden=hidden)
 
-    def p_z(self, f: Tensor, num_frames: int) -> AutoregressiveNormal:
+    def p_z(self, f: Tensor, num_frames: int) -> TorchDistribution:
+        if isinstance(self.prior, Prior):
+            return self.prior(num_frames)
         return AutoregressiveNormal(self.prior, num_frames, self.z_dim)

@@ -16,10 +16,11 @@ from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
 from .pairs import PairSummary
 from .shapes import FrameShape, check_frame_shape, check_sequences
-from .time import LSTMRollout, LSTMTransition, SequenceSummary, along_time
+from .time import CausalLSTM, LSTMRollout, LSTMTransition, SequenceSummary, along_time
 
 __all__ = [
     "MLP",
+    "CausalLSTM",
     "Channels",
     "ConvDecoder",
     "ConvEncoder",

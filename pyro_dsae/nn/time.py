@@ -17,29 +17,34 @@ def along_time(network: nn.Module, h: Tensor) -> Tensor:
     return network(h.flatten(0, -3))[0].unflatten(0, h.shape[:-2])
 
 
-class LSTMTransition(nn.Module):
-    """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step.
+REACH = 10.0
 
-    One dense layer before the LSTM and one after it, past which the embedded input also goes directly:
-    the prior learns its clusters and their cycles sooner than with the bare LSTM.
 
-    :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
+def within_reach(z: Tensor) -> Tensor:
+    """z where it is below ``REACH``, beyond that only its logarithm: a loop through it cannot run away."""
+    size = z.abs()
+    beyond = (size - REACH).clamp(min=0.0)
+    return torch.where(size > REACH, z.sign() * (REACH + beyond.log1p()), z)
+
+
+class CausalLSTM(nn.Module):
+    """What z_<=t says of the next step: ``(batch, time, z_dim)`` to ``(batch, time, 2 hidden)``.
+
+    One dense layer before the LSTM, past which the embedded input also goes directly: the prior learns its
+    clusters and their cycles sooner than with the bare LSTM. What it sees of z is :func:`within_reach`.
     """
 
-    def __init__(self, z_dim: int, hidden: int = 256, *, residual: bool = False) -> None:
+    def __init__(self, z_dim: int, hidden: int = 256) -> None:
         super().__init__()
-        self.residual = residual
+        self.z_dim = z_dim
         self.embed = nn.Sequential(MLP(z_dim, hidden), nn.LeakyReLU(SLOPE))
         self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
-        self.head = nn.Sequential(
-            MLP(2 * hidden, hidden), nn.LeakyReLU(SLOPE), GaussianHead(hidden, z_dim, scale=1.0)
-        )
 
-    def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
-        e = self.embed(z)
+    def features(self, z: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The embedded inputs beside the LSTM's outputs, and the state from which to go on."""
+        e = self.embed(within_reach(z))
         h, state = self._step(e, state) if z.shape[1] == 1 else self.lstm(e, state)
-        loc, scale = self.head(torch.cat([e, h], dim=-1))
-        return z + loc if self.residual else loc, scale, state
+        return torch.cat([e, h], dim=-1), state
 
     def _step(self, e: Tensor, state: Any) -> tuple[Tensor, Any]:
         """What the LSTM gives for one step, without its overhead for whole sequences."""
@@ -48,6 +53,25 @@ class LSTMTransition(nn.Module):
             state = zeros, zeros
         h, c = torch.lstm_cell(e[:, 0], [part[0] for part in state], *self.lstm.all_weights[0])
         return h.unsqueeze(1), (h.unsqueeze(0), c.unsqueeze(0))
+
+
+class LSTMTransition(CausalLSTM):
+    """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step.
+
+    :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
+    """
+
+    def __init__(self, z_dim: int, hidden: int = 256, *, residual: bool = False) -> None:
+        super().__init__(z_dim, hidden)
+        self.residual = residual
+        self.head = nn.Sequential(
+            MLP(2 * hidden, hidden), nn.LeakyReLU(SLOPE), GaussianHead(hidden, z_dim, scale=1.0)
+        )
+
+    def forward(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
+        h, state = self.features(z, state)
+        loc, scale = self.head(h)
+        return within_reach(z) + loc if self.residual else loc, scale, state
 
 
 class LSTMRollout(nn.Module):

@@ -12,7 +12,7 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Normal, constraints
 
-from .autoregressive import Shape
+from .base import Shape, check_past
 
 
 class ExchangeableNormal(TorchDistribution):
@@ -67,15 +67,10 @@ class ExchangeableNormal(TorchDistribution):
 
     def prefix_condition(self, z_past: Tensor) -> ExchangeableNormal:
         """The law of the other frames, whatever ``z_past``: ``(*batch, t, z_dim)``, t < ``num_frames``."""
-        steps = z_past.shape[-2]
-        if not 0 < steps < self.num_frames:
-            raise ValueError(
-                f"z_past must have between 1 and {self.num_frames - 1} steps "
-                f"(the law has {self.num_frames}), got {steps}"
-            )
+        check_past(z_past, self.num_frames, self.event_shape[-1])
         return ExchangeableNormal(
             self.frame.loc,
             self.frame.scale,
-            self.num_frames - steps,
+            self.num_frames - z_past.shape[-2],
             validate_args=self._validate_args,
         )
