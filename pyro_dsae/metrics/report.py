@@ -76,6 +76,15 @@ def format_table(metrics: Mapping[str, Mapping[str, Any]], *, published: bool = 
             write = _number if name in _IN_NATS or name == "inception_score" else _percent
             label = _NAMES.get(name, name) + (", nats" if name in _IN_NATS else "")
             lines.append(_row(label, write(value), *map(write, known_b)))
+    lines += _section("Samples: f and z drawn", ["H(y|x)", "H(y)", "rarest"])
+    samples = metrics["samples"]
+    for name, found in samples["attributes"].items():
+        doubt, spread = _number(found["h_y_given_x"]), _number(found["h_y"])
+        lines.append(_row(name, doubt, spread, _percent(found["rarest"])))
+    action = samples["action"]
+    lines.append(_row("action", _number(action["h_y_given_x"]), _number(action["h_y"])))
+    for name in ("first_frame", "last_frame"):
+        lines.append(_row(f"action, {name.replace('_', ' ')}", _number(samples[name])))
     if published:
         lines += ["", "[L] Li & Mandt 2018, LPC sprites at 64 x 64; best: SKD, as reported"]
     return "\n".join(lines[1:])

@@ -194,8 +194,7 @@ def protocol_b(bench: _Bench) -> dict[str, float]:
     return {
         **static_accuracies(log_p, bench.labels),
         "inception_score": inception_score(action),
-        "h_y_given_x": float(entropy(action).mean()),
-        "h_y": float(entropy(marginal(action))),
+        **_doubt_and_spread(action),
     }
 
 
@@ -208,6 +207,46 @@ def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
 
     log_p = bench.judged(fresh_content)
     return action_accuracies(log_p["action"], bench.labels["action"])
+
+
+@_protocol
+def prior_samples(bench: _Bench) -> dict[str, Any]:
+    """As many sequences as the test set has, both f and z from their priors: do they look like somebody?
+
+    :returns: of each attribute, under ``attributes``: ``h_y_given_x``, the judge's mean entropy (its doubt),
+        ``h_y``, that of all its answers (the spread), and ``rarest``, the share of the class it names least;
+        ``h_y_given_x``, their mean over the attributes; ``action``, as :func:`protocol_b` has it; and the
+        judge's entropy about the action at the ``first_frame`` and at the ``last_frame``. Nats.
+    """
+    at: list[Tensor] = []
+
+    def fresh(x: Tensor) -> Tensor:
+        drawn = control.generate(bench.model, batch_size=len(x), num_frames=x.shape[1])
+        at.append(entropy(bench.judge.per_frame(drawn)["action"].double().cpu()))
+        return drawn
+
+    log_p = bench.judged(fresh)
+    answers = {name: log_p[name].argmax(-1).bincount(minlength=HEADS[name]) for name in ATTRIBUTES}
+    attributes = {
+        name: {**_doubt_and_spread(log_p[name]), "rarest": int(count.min()) / int(count.sum())}
+        for name, count in answers.items()
+    }
+    by_frame = torch.cat(at).mean(0)
+    return {
+        "attributes": attributes,
+        "h_y_given_x": sum(found["h_y_given_x"] for found in attributes.values()) / len(attributes),
+        "action": {
+            "inception_score": inception_score(log_p["action"]),
+            **_doubt_and_spread(log_p["action"]),
+        },
+        "first_frame": float(by_frame[0]),
+        "last_frame": float(by_frame[-1]),
+    }
+
+
+def _doubt_and_spread(log_p: Tensor) -> dict[str, float]:
+    """Entropies of the judge's answers ``(N, classes)``: their mean, and that of their mean."""
+    return {"h_y_given_x": float(entropy(log_p).mean()), "h_y": float(entropy(marginal(log_p)))}
 
 
 @_protocol
@@ -290,7 +329,7 @@ def evaluate_sprites(
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """All protocols on a test set, ready for JSON, under ``protocol_a``, ``protocol_b``,
-    ``protocol_b_reverse``, ``swap`` and ``judge``.
+    ``protocol_b_reverse``, ``swap``, ``samples`` and ``judge``.
 
     ``judge`` holds the judge's own accuracies on real test sequences; ``judge.reliable`` is False,
     and ``judge.unreliable`` names the heads, where one does not exceed 0.99: the other figures then
@@ -304,6 +343,7 @@ def evaluate_sprites(
         "protocol_b": protocol_b,
         "protocol_b_reverse": protocol_b_reverse,
         "swap": swap,
+        "samples": prior_samples,
     }
     metrics: dict[str, dict[str, Any]] = {
         "judge": {

@@ -123,6 +123,37 @@ def test_all_in_z_keeps_the_action_and_loses_attributes(oracle, judge, sprites):
     assert metrics.protocol_b(*pair, judge, sprites)["static_accuracy"] < 0.4
 
 
+def test_samples_of_real_sequences_leave_no_doubt_and_those_of_blends_do(oracle, judge, sprites):
+    model, guide = oracle("disentangled")
+    found = metrics.prior_samples(model, guide, judge, sprites)
+    model.join = lambda f, z: torch.full_like(f, 40)
+    one = metrics.prior_samples(model, guide, judge, sprites)
+    truth = model.frames
+    model.frames, model.join = (truth + truth.flip(0)) / 2, lambda f, z: 9 * f + z
+    blended = metrics.prior_samples(model, guide, judge, sprites)
+    for name in ("skin", "trousers", "tops", "hair"):
+        scores = found["attributes"][name]
+        assert scores["h_y_given_x"] < 0.1 < blended["attributes"][name]["h_y_given_x"]
+        assert scores["h_y"] > 1.5 > 0.1 > one["attributes"][name]["h_y"]
+        assert scores["rarest"] > 0 == one["attributes"][name]["rarest"]
+    mean = sum(scores["h_y_given_x"] for scores in found["attributes"].values()) / 4
+    assert found["h_y_given_x"] == pytest.approx(mean)
+    action = found["action"]
+    assert action["inception_score"] == pytest.approx(
+        math.exp(action["h_y"] - action["h_y_given_x"])
+    )
+
+
+def test_a_blur_at_the_start_shows_in_the_first_frame_alone(oracle, judge, sprites):
+    model, guide = oracle("disentangled")
+    clear = metrics.prior_samples(model, guide, judge, sprites)
+    of_two = (model.frames + model.frames.roll(4, 0)) / 2  # actions
+    model.frames = torch.cat([of_two[:, :3], model.frames[:, 3:]], dim=1)
+    found = metrics.prior_samples(model, guide, judge, sprites)
+    assert found["first_frame"] > clear["first_frame"] + 0.1
+    assert found["last_frame"] == pytest.approx(clear["last_frame"], abs=0.01)
+
+
 def test_trajectories_show_what_is_fixed(oracle, judge, sprites):
     found = metrics.trajectories(*oracle("disentangled"), judge, sprites, num=30, index=40)
     truth = {name: int(sprites.labels[name][40]) for name in HEADS}
@@ -157,7 +188,8 @@ def test_real_pair(make_pair, judge, sprites, guide_name):
 
     again = metrics.evaluate_sprites(model, guide, judge, some, seed=3)
     assert json.loads(json.dumps(again)) == found  # what JSON can hold, and the same for a seed
-    assert set(found) == {"judge", "protocol_a", "protocol_b", "protocol_b_reverse", "swap"}
+    protocols = {"protocol_a", "protocol_b", "protocol_b_reverse", "swap", "samples"}
+    assert set(found) == {"judge", *protocols}
     assert {*HEADS, "reliable"} <= set(found["judge"])
     assert {"static_accuracy", "inception_score", "h_y_given_x", "h_y"} <= set(found["protocol_b"])
     assert {"static_accuracy", "action", "action_type", "direction"} <= set(found["swap"])
@@ -175,6 +207,7 @@ def test_batches_bound_what_the_model_sees(make_pair, judge, sprites):
         metrics.protocol_b,
         metrics.protocol_b_reverse,
         metrics.swap,
+        metrics.prior_samples,
     ):
         sizes.clear()
         protocol(model, guide, judge, sprites, batch_size=50)
