@@ -90,6 +90,44 @@ def test_sides_that_fit_have_no_border(monkeypatch):
         ConvEncoder((1, 30, 16), 4)(torch.rand(2, 1, 30, 16))
 
 
+@pytest.mark.parametrize("patch", [2, 4])
+@pytest.mark.parametrize("sides", [(64, 64), (40, 24), (33, 17)], ids=str)
+class TestPatches:
+    def test_cost_and_see_what_folded_frames_do(self, sides, patch):
+        """The maps are those of a network without patches over the frame folded by torch's own fold."""
+        whole = [-(-side // (16 * patch)) * 16 * patch for side in sides]
+        pads = [w - side for w, side in zip(whole, sides, strict=True)]
+        x = torch.rand(3, 2, *sides)
+        maps = ConvMaps((2, *sides), channels=2, patch=patch)
+        framed = F.pad(
+            x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2)
+        )
+        plain = ConvMaps((2 * patch**2, *(side // patch for side in whole)), channels=2)
+        plain.load_state_dict(maps.state_dict())
+        torch.testing.assert_close(maps(x), plain(F.pixel_unshuffle(framed, patch)))
+
+    def test_every_pixel_is_seen_and_drawn(self, sides, patch):
+        x = torch.rand(2, 3, *sides, requires_grad=True)
+        ConvEncoder((3, *sides), 6, 2, patch)(x).square().sum().backward()
+        assert (x.grad.abs().sum((0, 1)) > 0).all()
+        assert PooledEncoder((3, *sides), 6, 2, patch)(x).shape == (2, 6)
+        for decoder in (
+            ConvDecoder(5, (3, *sides), 2, patch),
+            ModulatedDecoder(3, 2, (3, *sides), 2, patch),
+        ):
+            frames = decoder(torch.randn(2, 4, 5))
+            assert frames.shape == (2, 4, 3, *sides) and frames.is_contiguous()
+            assert frames.std((0, 1)).min() > 0
+
+
+def test_patches_are_of_images():
+    for make in (pyro_dsae.DSAE, pyro_dsae.Factorised):
+        with pytest.raises(ValueError, match=r"patch must be 1 for frames \(bins,\), got 2"):
+            make((20,), f_dim=4, z_dim=2, channels=2, hidden=8, patch=2)
+        with pytest.raises(ValueError, match="patch must be at least 1, got 0"):
+            make((3, 32, 32), f_dim=4, z_dim=2, channels=2, hidden=8, patch=0)
+
+
 class TestPairSummary:
     @pytest.mark.parametrize("steps", [1, 2, 5])
     def test_is_the_convolution_over_concatenated_pairs(self, steps):
