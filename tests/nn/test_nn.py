@@ -5,17 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import kept_bytes
+from torch import nn
 from torch.nn import functional as F
 
 import pyro_dsae
 from pyro_dsae.nn import (
+    MLP,
     ConvDecoder,
     ConvEncoder,
     ConvMaps,
+    GaussianHead,
     ModulatedDecoder,
     PairSummary,
     PooledEncoder,
+    keep_variance,
 )
+from pyro_dsae.nn.dense import SLOPE
 
 
 def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
@@ -58,6 +63,7 @@ class TestFramesOfAnySize:
         framed[..., top : top + sides[0], left : left + sides[1]] = x
         torch.testing.assert_close(maps(x), maps.conv(framed))
         assert maps(x).shape[1:] == maps.shape
+        torch.testing.assert_close(maps.border.cut(framed), x)
 
     def test_decoders_draw_every_pixel(self, sides):
         for decoder in (
@@ -135,6 +141,11 @@ class TestPairSummary:
         h = torch.randn(2, steps, 3, 4, 2)
         torch.testing.assert_close(summary(h), by_hand(summary, h), rtol=1e-4, atol=1e-5)
 
+    def test_signals_neither_fade_nor_grow(self):
+        summary = PairSummary((128,), 256)
+        first, second = summary.halves(F.leaky_relu(torch.randn(500, 128, 1, 1), SLOPE)).chunk(2, 1)
+        assert (first + second.roll(1, 0)).square().mean().item() == pytest.approx(1, rel=0.1)
+
     def test_vectors_are_maps_of_one_place(self):
         summary = PairSummary((6,), 8)
         h = torch.randn(2, 4, 6)
@@ -197,3 +208,41 @@ def test_pooled_features_do_not_say_where(side):
     other = torch.rand(2, 3, 1, side, side)
     assert encoder(other).shape == (2, 3, 12)
     assert not torch.allclose(encoder(other)[0, 0], encoder(other)[0, 1])
+
+
+def test_pooled_features_do_not_say_how_often():
+    """Of each map the highest value: two of a thing, far apart, are as one."""
+    encoder = PooledEncoder((1, 32, 128), 12, 4)
+    one = torch.zeros(1, 1, 32, 128)
+    one[..., 14:18, 30:34] = torch.rand(4, 4)
+    torch.testing.assert_close(encoder(one + one.roll(64, -1)), encoder(one))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(128, 256), (500, 128)),
+        (nn.Conv2d(32, 64, 4, 2), (8, 32, 20, 20)),
+        (nn.ConvTranspose2d(32, 64, 4, 2), (8, 32, 20, 20)),
+    ],
+    ids=["dense", "convolution", "deconvolution"],
+)
+def test_signals_neither_fade_nor_grow(layer, shape):
+    keep_variance(layer)
+    out = layer(F.leaky_relu(torch.randn(shape), SLOPE))
+    inside = out[..., 4:-4, 4:-4] if out.dim() == 4 else out
+    assert inside.square().mean().item() == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_laws_are_of_single_precision(dtype):
+    with torch.autocast("cpu", dtype):
+        loc, scale = GaussianHead(4, 2)(torch.randn(3, 4))
+    assert loc.dtype == scale.dtype == torch.float32
+
+
+def test_an_mlp_ends_in_a_dense_layer():
+    h = torch.randn(5, 3)
+    mlp = MLP(3, 2)  # its bias starts at 0
+    torch.testing.assert_close(mlp(-h), -mlp(h))
+    assert not torch.allclose(MLP(3, 4, 2)(-h), -MLP(3, 4, 2)(h))

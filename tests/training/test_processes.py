@@ -107,7 +107,7 @@ def in_each_process(folder: Path) -> None:
     broken[second_of_first_batch()] = float("nan")
     found = {
         "certain": train(BATCH, validation=data()[:5], validate_every=7),
-        "noisy": train(BATCH, **NOISY),
+        "noisy": train(BATCH, **NOISY) | {"next_draw": torch.randn(8)},
         "saved": train(BATCH, checkpoint_dir=folder / "by_two", checkpoint_every=11),
         "resumed": train(BATCH, checkpoint_dir=folder / "by_one", **RESUMED),
         "nan_in_data": error(NonFiniteLossError, x=broken),
@@ -183,11 +183,17 @@ def test_all_processes_end_with_the_same_weights_and_history(two):
 
 
 def test_with_noise_the_curves_agree(two):
-    """Each process draws its own noise: the curves agree where they are smoothed."""
+    """The curves agree where they are smoothed."""
     alone = torch.tensor(train(PROCESSES * BATCH, **NOISY)["losses"]).view(-1, 20).mean(1)
     curve = torch.tensor(two[0]["noisy"]["losses"]).view(-1, 20).mean(1)
     torch.testing.assert_close(curve, alone, rtol=0.04, atol=0)
     assert alone[-1] < 0.85 * alone[0]
+
+
+def test_each_process_draws_its_own_noise(two):
+    """Seeded alike, all would go on with the same numbers."""
+    first, second = (found["noisy"]["next_draw"] for found in two)
+    assert not first.isclose(second).any()
 
 
 def test_validation_is_shared_out(one, two):
