@@ -9,6 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from torch import nn
 
 from . import guides, models
@@ -17,6 +24,7 @@ from .program import Program
 
 _FAMILIES = {"model": models, "guide": guides}
 _INDEX = "index.json"
+_PAIR = [_INDEX, *(f"{role}/*" for role in _FAMILIES)]
 
 
 def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
@@ -62,16 +70,21 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
         undo.pop_all()
 
 
-def load(folder: str | Path, **options: Any) -> tuple[nn.Module, nn.Module]:
+def load(
+    folder: str | Path, *, revision: str | None = None, **options: Any
+) -> tuple[nn.Module, nn.Module]:
     """The model and the guide that :func:`save` wrote, on the CPU and in evaluation mode.
 
+    :param folder: or the id of such a folder at the Hugging Face hub, ``"owner/name"``, where no folder is
+        called so: it is fetched once and kept in the hub's own cache.
+    :param revision: branch, tag or commit, of an id at the hub.
     :param options: arguments of either in place of those saved, such as networks of your own:
         ``load(folder, encoder=..., decoder=...)``. What both take goes to both.
-    :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing.
+    :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing; here and at the hub.
     :raises ValueError: if a file is damaged, or weights are missing, left over or of another shape.
     :raises TypeError: if neither takes one of ``options``.
     """
-    folder = Path(folder)
+    folder = _found(folder, revision)
     index, before = _read_index(folder)
     kinds = {role: _find(role, index, folder) for role in _FAMILIES}
     taken = {role: kind.arguments() for role, kind in kinds.items()}
@@ -89,6 +102,23 @@ def load(folder: str | Path, **options: Any) -> tuple[nn.Module, nn.Module]:
     )
     # Saved anew in between, they might be of two pairs.
     return (model, guide) if _read_index(folder)[1] == before else load(folder, **options)
+
+
+def _found(folder: str | Path, revision: str | None) -> Path:
+    """The folder itself, or the one that the hub's cache has of an id."""
+    if Path(folder).is_dir() or isinstance(folder, Path) or folder.count("/") != 1:
+        return Path(folder)
+    try:
+        return Path(snapshot_download(folder, revision=revision, allow_patterns=_PAIR))
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    ) as error:
+        raise FileNotFoundError(
+            f"no model in {folder}: no such folder, and the hub has none: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _read_index(folder: Path) -> tuple[dict[str, Any], tuple[int, int]]:
