@@ -195,10 +195,9 @@ class Walk(Prior):
         eye = torch.eye(self.z_dim)
         noise = torch.distributions.Normal(torch.zeros(self.z_dim), self.scale)
         noise = torch.distributions.Independent(noise, 1)
-        return pyro_dsae.priors.LinearGaussianLaw(noise, eye, noise, eye, noise, num_frames)
+        return priors.LinearGaussianLaw(noise, eye, noise, eye, noise, duration=num_frames)
 
 
-@pytest.mark.skipif(not hasattr(priors, "LinearGaussianLaw"), reason="to come")
 def test_one_of_your_own(x, tmp_path):
     model = pyro_dsae.DSAE((3, 16, 16), prior=Walk(Z), **SIZES)
     guide = pyro_dsae.Factorised((3, 16, 16), **SIZES)
