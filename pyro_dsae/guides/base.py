@@ -119,6 +119,10 @@ class SequenceGuide(Program):
         samples: several draws of f, for the same x.
         """
 
+    def law_of_z(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
+        """q(z_1:T | f, x_1:T) from what :meth:`q_z` gives."""
+        return dist.Normal(loc, scale).to_event(self.z_axes)
+
     def forward(
         self,
         x: Tensor,
@@ -131,6 +135,5 @@ class SequenceGuide(Program):
         h_f, h_z = encode_views(self, x)
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
-            loc, scale = self.q_z(h_z, f)
-            z = pyro.sample("z", dist.Normal(loc, scale).to_event(self.z_axes))
+            z = pyro.sample("z", self.law_of_z(*self.q_z(h_z, f)))
         return f, z

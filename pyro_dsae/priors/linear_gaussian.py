@@ -9,6 +9,8 @@ with A a contraction and P, Q and R diagonal. Rows are vectors, as in :class:`py
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +19,6 @@ from pyro.ops.gaussian import (
     AffineNormal,
     Gaussian,
     gaussian_tensordot,
-    sequential_gaussian_filter_sample,
 )
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,8 +26,10 @@ from torch.nn import functional as F
 from .._numbers import check_whole
 from ..nn import Contractions
 from .base import Prior, Shape, check_past
+from .chains import along_time, as_chain, integrated
 
 FLOOR = 1e-3
+Noises = Callable[[Tensor], Tensor]
 
 
 class Noise(nn.Module):
@@ -62,6 +65,7 @@ class LinearGaussianLaw(dist.GaussianHMM):
     ) -> None:
         check_whole(1, num_frames=duration)
         self.dtype = transition_matrix.dtype
+        self._product: tuple[LinearGaussianLaw, dist.TorchDistribution, Tensor] | None = None
         laws = (_double(law) for law in (initial_dist, transition_dist, observation_dist))
         initial_dist, transition_dist, observation_dist = laws
         super().__init__(
@@ -77,7 +81,12 @@ class LinearGaussianLaw(dist.GaussianHMM):
     def _get_checked_instance(self, cls: Any, _instance: Any = None) -> LinearGaussianLaw:
         """What Pyro fills in where a law gives another one."""
         new = type(self).__new__(type(self)) if _instance is None else _instance
-        new.dtype = self.dtype
+        new.dtype, new._product = self.dtype, None
+        return new
+
+    def expand(self, batch_shape: Shape, _instance: Any = None) -> LinearGaussianLaw:
+        new = super().expand(batch_shape, _instance)
+        new._product = self._product
         return new
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -87,24 +96,23 @@ class LinearGaussianLaw(dist.GaussianHMM):
         """
         if self._validate_args:
             self._validate_sample(value)
-        steps = self._obs.condition(value.double()).event_pad(left=self.hidden_dim)
-        return self._integrate(self._trans + steps).to(value.dtype)
-
-    def _factors(self) -> Gaussian:
-        """p(s_t | s_t-1), times what else is known of s_t."""
-        known = isinstance(self._trans, AffineNormal)
-        return self._trans.to_gaussian() if known else self._trans
+        z = value.double()
+        if self._product is not None:  # whose precisions do not depend on the sequence
+            prior, other, log_normalizer = self._product
+            log_prob = prior.log_prob(z) + other.log_prob(z) - log_normalizer
+        else:
+            steps = self._obs.condition(z).event_pad(left=self.hidden_dim)
+            log_prob = self._integrate(self._trans + steps)
+        shape = torch.broadcast_shapes(z.shape[:-2], self.batch_shape)
+        return log_prob.to(value.dtype).expand(shape)
 
     def _integrate(self, steps: Gaussian) -> Tensor:
         """log of the integral over all states of p(s_0) and of factors of each s_t-1 and s_t."""
-        try:
-            whole = gaussian_tensordot(self._init, _product(steps, self.duration), self.hidden_dim)
+        with _positive(self):
+            whole = gaussian_tensordot(
+                self._init, integrated(steps, self.duration), self.hidden_dim
+            )
             return whole.event_logsumexp()
-        except torch.linalg.LinAlgError as error:
-            raise ValueError(
-                f"{type(self).__name__} has a covariance that is not positive definite: "
-                "its weights are too large, or not finite"
-            ) from error
 
     def rsample(self, sample_shape: Shape = ()) -> Tensor:
         """Draw ``(*sample_shape, *batch_shape, T, z_dim)``, differentiably."""
@@ -113,24 +121,42 @@ class LinearGaussianLaw(dist.GaussianHMM):
     @property
     def mean(self) -> Tensor:
         """Of the joint law, ``(*batch_shape, T, z_dim)``."""
-        return self._draw(torch.Size(), noise=0.0).to(self.dtype)
+        return self._draw(torch.Size(), torch.zeros_like).to(self.dtype)
 
-    def _draw(self, sample_shape: torch.Size, noise: float = 1.0) -> Tensor:
-        """A path of the states and what is seen of it, both with noise of a standard deviation."""
-        steps = _along_time(self._factors(), self.duration)
-        shape = (*sample_shape, *self.batch_shape, self.duration + 1, self.hidden_dim)
-        white = noise * torch.randn(shape, dtype=steps.info_vec.dtype, device=steps.info_vec.device)
-        states = sequential_gaussian_filter_sample(self._init, steps, sample_shape, white)
-        law = self._obs.left_condition(states[..., 1:, :])
-        return law.loc + noise * law.scale * torch.randn_like(law.loc)
+    def _draw(self, sample_shape: torch.Size, noise: Noises = torch.randn_like) -> Tensor:
+        """A path of the states and what is seen of it, both with such noise."""
+        shape = torch.Size(sample_shape) + self.batch_shape
+        with _positive(self):
+            white = noise(self._init.info_vec.expand(*shape, -1))
+            state, states = self._init.rsample(sample_shape, noise=white).unsqueeze(-1), []
+            matrix, loc, factor = (along_time(part, 2, self.duration) for part in self._dynamics())
+            moves = (loc + factor @ noise(loc.expand(*shape, -1, -1, -1))).unbind(-3)
+            for move, by in zip(moves, matrix.unbind(-3), strict=True):
+                state = by @ state + move
+                states.append(state)
+        law = self._obs.left_condition(torch.stack(states, -3).squeeze(-1))
+        return law.loc + law.scale * noise(law.loc)
+
+    def _dynamics(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Matrix, mean and factor of the covariance of s_t given s_t-1, columns."""
+        if isinstance(self._trans, AffineNormal):
+            matrix, loc, scale = self._trans.matrix, self._trans.loc, self._trans.scale
+            return matrix.mT, loc.unsqueeze(-1), scale.diag_embed()
+        n, precision = self.hidden_dim, self._trans.precision
+        right = torch.cat([-precision[..., n:, :n], self._trans.info_vec[..., n:, None]], dim=-1)
+        lower = torch.linalg.cholesky(precision[..., n:, n:])
+        right = torch.cholesky_solve(right, lower)
+        eye = torch.eye(n).to(lower)
+        return (
+            right[..., :n],
+            right[..., n:],
+            torch.linalg.solve_triangular(lower.mT, eye, upper=True),
+        )
 
     def prefix_condition(self, z_past: Tensor) -> LinearGaussianLaw:
         """The law of the steps after ``z_past``, ``(*batch, t, z_dim)`` with t < ``num_frames``."""
         check_past(z_past, self.duration, self.obs_dim)
-        future = super().prefix_condition(z_past.double())
-        if not isinstance(self._trans, AffineNormal):  # factors of the future count too
-            future._init = future._init - future._integrate(future._trans)
-        return future
+        return super().prefix_condition(z_past.double())
 
     def conjugate_update(self, other: dist.TorchDistribution) -> tuple[LinearGaussianLaw, Tensor]:
         r"""The law :math:`\propto p(z_{1:T}) \prod_t \mathcal N(z_t; m_t, v_t)`, and its log Z.
@@ -155,10 +181,14 @@ class LinearGaussianLaw(dist.GaussianHMM):
         scale = (variance + v).sqrt()
         wide = AffineNormal(matrix.expand(*scale.shape[:-1], -1, -1), loc.expand_as(scale), scale)
         factors = self._trans + wide.condition(m).event_pad(left=self.hidden_dim)
-        log_normalizer = self._integrate(factors)
         new = self._get_checked_instance(dist.GaussianHMM)
         new.hidden_dim, new.obs_dim = self.hidden_dim, self.obs_dim
-        new._init, new._trans = self._init - log_normalizer, factors
+        with _positive(self):
+            new._trans, ahead = as_chain(factors, self.duration)
+            new._init = self._init + ahead
+            log_normalizer = new._init.event_logsumexp()
+        new._init = new._init - log_normalizer
+        new._product = self, _double(other), log_normalizer
         new._obs = AffineNormal(
             matrix * (1 - gain).unsqueeze(-2), loc + gain * (m - loc), (gain * v).sqrt()
         )
@@ -169,43 +199,23 @@ class LinearGaussianLaw(dist.GaussianHMM):
         return new, log_normalizer.to(self.dtype)
 
 
+@contextmanager
+def _positive(law: LinearGaussianLaw) -> Iterator[None]:
+    """ValueError in place of what torch says of a covariance that is not positive definite."""
+    try:
+        yield
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            f"{type(law).__name__} has a covariance that is not positive definite: "
+            "its weights are too large, or not finite"
+        ) from error
+
+
 def _double(law: Any) -> Any:
     """Independent Normals in double precision."""
     base = law.base_dist
     wide = dist.Normal(base.loc.double(), base.scale.double(), validate_args=False)
     return wide.to_event(law.reinterpreted_batch_ndims)
-
-
-def _along_time(steps: Gaussian, num_frames: int) -> Gaussian:
-    """With an axis of time in each of its parts, whose other axes stay as they are."""
-
-    def spread(part: Tensor, event: int) -> Tensor:
-        batch = part.shape[: part.dim() - event]
-        batch = torch.broadcast_shapes(batch, (num_frames,))
-        return part.expand(*batch, *part.shape[part.dim() - event :])
-
-    return Gaussian(
-        spread(steps.log_normalizer, 0), spread(steps.info_vec, 1), spread(steps.precision, 2)
-    )
-
-
-def _product(steps: Gaussian, num_frames: int) -> Gaussian:
-    """All steps multiplied, with the states between them integrated out, in log T rounds.
-
-    As :func:`pyro.ops.gaussian.sequential_gaussian_tensordot`, but precisions that all sequences of a batch
-    share, as they do where the law does not depend on the sequence, are computed once.
-    """
-    dims = steps.dim() // 2
-    steps, rest = _along_time(steps, num_frames), None
-    while num_frames > 1:
-        if num_frames % 2:
-            last = steps[..., num_frames - 1]
-            rest = last if rest is None else gaussian_tensordot(last, rest, dims)
-        pairs = num_frames - num_frames % 2
-        steps = gaussian_tensordot(steps[..., 0:pairs:2], steps[..., 1:pairs:2], dims)
-        num_frames = pairs // 2
-    first = steps[..., 0]
-    return first if rest is None else gaussian_tensordot(first, rest, dims)
 
 
 class LinearGaussian(Prior):

@@ -186,6 +186,9 @@ def test_weights_that_are_not_finite_are_named(prior):
         prior.noise.raw[0] = float("nan")
     with pytest.raises(ValueError, match="LinearGaussianLaw has a covariance .* not finite"):
         prior(3).log_prob(torch.zeros(3, Z_DIM))
+    other = dist.Normal(torch.zeros(3, Z_DIM), 1.0).to_event(2)
+    with pytest.raises(ValueError, match="LinearGaussianLaw has a covariance .* not finite"):
+        prior(3).conjugate_update(other)
 
 
 def test_bad_arguments():
