@@ -202,7 +202,7 @@ def test_one_of_your_own(x, tmp_path):
     model = pyro_dsae.DSAE((3, 16, 16), prior=Walk(Z), **SIZES)
     guide = pyro_dsae.Factorised((3, 16, 16), **SIZES)
     pyro_dsae.fit(model, guide, x, steps=4, batch_size=6, device="cpu", progress=False)
-    assert float(model.prior.scale) != 1
+    assert float(model.prior.scale.detach()) != 1
     with pytest.warns(UserWarning, match="pass prior=... to load"):
         pyro_dsae.save(tmp_path, model, guide)
     again, _ = pyro_dsae.load(tmp_path, prior=Walk(Z))
