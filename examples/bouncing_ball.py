@@ -10,6 +10,7 @@ ball will be, but each may say what a ball does.
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 import pyro_dsae
 from pyro_dsae import metrics, plotting
 from pyro_dsae.data import BouncingBall
+from pyro_dsae.priors import PRIORS
 
 PRESETS = {
     "quick": Preset(
@@ -43,13 +45,18 @@ LSTM_Z = 64  # z of a whole sequence in place of one a frame
 SEEN, LONG = 10, 100  # frames: of a sequence, and to judge what goes on after them
 
 
-def make_pair(preset: Preset, name: str, guide: str) -> Pair:
-    """Model and guide: the same networks for all three."""
+def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None) -> Pair:
+    """Model and guide: the same networks for all three. ``prior`` is for the stochastic one.
+
+    The ball moves on a little at a time: a prior that has such an option gives the step from z_t-1.
+    """
     frame, sizes = (1, preset.size, preset.size), preset.networks
     if name != "stochastic":
         sizes["z_dim"] = LSTM_Z
         return MODELS[name](frame, **sizes), pyro_dsae.LSTMGuide(frame, **sizes)
-    return MODELS[name](frame, residual=True, **sizes), GUIDES[guide](frame, **sizes)
+    residual = "residual" in inspect.signature(PRIORS[prior or "autoregressive"]).parameters
+    model = MODELS[name](frame, prior=prior, residual=residual, **sizes)
+    return model, GUIDES[guide](frame, **sizes)
 
 
 def judge(

@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import json
-import math
-import statistics
-import time
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list
 from common import CACHE, GUIDES, Pair, Preset, Run
-from options import Distinct, at_least, non_negative, number, parser
+from comparison import (
+    Comparison,
+    add_options,
+    check_sizes,
+    folder,
+    over_seeds,
+    read,
+    some_of_each,
+    table,
+    write_rows,
+)
+from options import Distinct, at_least, non_negative, parser
 from sprites import PRESETS, make_pair
 from torch import Tensor, nn
 
@@ -46,29 +50,6 @@ SHOWN = {
     "swap_action": "swap: action",
     "seconds_per_step": "s a step",
 }
-
-
-def budget(text: str) -> tuple[int | None, float | None]:
-    """Steps, ``500``, or seconds, ``90s``."""
-    if not text.endswith("s"):
-        return at_least(1)(text), None
-    above_0 = number(float, "seconds above 0", lambda value: 0 < value < math.inf)
-    return None, above_0(text[:-1])
-
-
-def steps_within(seconds: float, pair: Pair, data: Any, batch_size: int, device: str | None) -> int:
-    """How many steps of a pair take so many seconds, by the last twenty of thirty."""
-    marks: list[float] = []
-    hook = pair[0].register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
-    pyro_dsae.fit(*pair, data, steps=30, batch_size=batch_size, device=device, progress=False)
-    hook.remove()
-    return max(1, round(20 * seconds / (marks[29] - marks[9])))
-
-
-def some_of_each(run: Run, test: Any, args: argparse.Namespace) -> Tensor:
-    """``--sequences`` test sequences, as many of each action as of any other."""
-    rows = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
-    return test.frames[rows].to(run.device).float() / 255
 
 
 def judge(
@@ -153,33 +134,6 @@ def draw_fits(run: Run, pairs: dict[str, Pair], x: Tensor, samples: int, seed: i
         plotting.comparison_figure(containers, run.out / "comparison")
 
 
-def over_seeds(runs: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Mean and standard error over the seeds of every figure, by guide."""
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for guide in dict.fromkeys(row["guide"] for row in runs):
-        rows = [row for row in runs if row["guide"] == guide]
-        found[guide] = {}
-        for key in rows[0].keys() - {"guide", "seed"}:
-            values = [row[key] for row in rows if row[key] is not None]
-            error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-            mean = statistics.fmean(values) if values else None
-            found[guide][key] = {"mean": mean, "standard_error": error}
-    return found
-
-
-def table(guides: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> str:
-    """A row a guide: means, and standard errors in brackets."""
-
-    def cell(value: Mapping[str, float | None]) -> str:
-        error = value["standard_error"]
-        return f"{value['mean']:.4g}" + (f" ({error:.2g})" if error is not None else "")
-
-    lines = ["  " + f"{'guide':12}" + "".join(f"{title:>18}" for title in SHOWN.values())]
-    for name, figures in guides.items():
-        lines.append(f"  {name:12}" + "".join(f"{cell(figures[key]):>18}" for key in SHOWN))
-    return "\n".join(lines)
-
-
 def main() -> None:
     """Train, judge and draw each guide for each seed."""
     options = parser("compare_guides", "One model, several guides.")
@@ -192,20 +146,11 @@ def main() -> None:
     options.add_argument(
         "--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES], action=Distinct
     )
-    options.add_argument("--seeds", type=at_least(1), default=2, help="so many, from --seed on")
-    options.add_argument(
-        "--budget", type=budget, default="700", help="of each run: steps, or seconds (90s)"
-    )
+    add_options(options, "700")
     options.add_argument(
         "--freeze-model",
         action="store_true",
         help="train the model with the first guide (the row 'joint'), then fit each guide to it as it is",
-    )
-    options.add_argument(
-        "--samples", type=at_least(25), default=1000, help="K, draws of a sequence, 25 or more"
-    )
-    options.add_argument(
-        "--sequences", type=at_least(9), default=18, help="to estimate the evidence of, 9 or more"
     )
     options.add_argument(
         "--rates",
@@ -223,14 +168,13 @@ def main() -> None:
         metavar="N",
         help="sequences to swap, 34 or more",
     )
-    args = options.parse_args()
-    if args.evaluate is not None:
-        options.error("--evaluate is for one pair; here --resume takes what is finished")
+    args = read(options)
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers")
     names = ["joint", *args.guides] if args.freeze_model else args.guides
-    grid = [(seed, name) for seed in range(args.seed, args.seed + args.seeds) for name in names]
-    parts = [f"{name}_{seed}" for seed, name in grid]
+    seeds = range(args.seed, args.seed + args.seeds)
+    grid = [{"guide": name, "seed": seed} for seed in seeds for name in names]
+    parts = [folder(row) for row in grid]
     parts += [
         f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
     ]
@@ -243,29 +187,21 @@ def main() -> None:
             )
     else:
         train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
-    for name in ("sequences", "judged"):
-        if getattr(args, name) > len(test):
-            options.error(
-                f"--{name} must be at most {len(test)}, the test sequences, got {getattr(args, name)}"
-            )
+    check_sizes(run, len(test), sequences=args.sequences, judged=args.judged)
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}; the judge, trained once and kept")
     with run.first():
         judges = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
 
-    runs: list[dict[str, Any]] = []
+    def judged(part: Run, pair: Pair) -> dict[str, float | None]:
+        figures = judge(part, pair, test, judges, args)
+        draw(part, pair, test, args.seed)
+        return figures
+
+    comparison = Comparison(run)
     first: dict[str, Pair] = {}
     joint: nn.Module | None = None
-    for seed, name in grid:
-        part = run.part(f"{name}_{seed}")
-        part.options.seed, (steps, seconds) = seed, args.budget
-        done = part.checkpoints / "figures.json"
-        if args.resume and done.is_file():
-            runs.append(json.loads(done.read_text()))
-            model, guide = (m.to(run.device) for m in pyro_dsae.load(part.out / "model"))
-            joint = model if name == "joint" else joint
-            if seed == args.seed:
-                first[name] = model, guide
-            continue
+    for row in grid:
+        name = row["guide"]
 
         def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
             guide_name = args.guides[0] if name == "joint" else name
@@ -275,39 +211,22 @@ def main() -> None:
                 model.requires_grad_(False)
             return model, guide
 
-        batch_size = args.batch_size or preset.batch_size
-        if seconds is not None:
-            steps = steps_within(seconds, pair(), train, batch_size, args.device)
-            (steps,) = broadcast_object_list([steps])
-        part.options.steps = args.steps or steps
-        run.say(f"{name}, seed {seed}")
-        trained = part.trained(pair, train, preset, kl_weights=lambda _: WEIGHTS)
+        trained = comparison.pair(row, pair, train, preset, judged, kl_weights=lambda _: WEIGHTS)
         joint = trained[0] if name == "joint" else joint
-        if not run.is_first:
-            continue
-        figures = judge(part, trained, test, judges, args)
-        row = {"guide": name, "seed": seed, **figures, "steps": part.steps}
-        sequences = batch_size * run.processes.num_processes
-        runs.append({**row, "seconds_per_step": sequences / part.rate})
-        done.write_text(json.dumps(runs[-1], indent=2) + "\n")
-        draw(part, trained, test, args.seed)
-        if seed == args.seed:
+        if row["seed"] == args.seed:
             first[name] = trained
 
     rates = compression(run, preset, args, train, test) if args.rates else {}
     run.alone()
     draw_fits(run, first, some_of_each(run, test, args), min(args.samples, 200), args.seed)
-    with (run.out / "runs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*runs[0]])
-        writer.writeheader()
-        writer.writerows(runs)
-    found = over_seeds(runs)
-    figures: dict[str, Any] = {"guides": found, "runs": runs}
+    write_rows(comparison.rows, run.out / "runs.csv")
+    found = over_seeds(comparison.rows, "guide")
+    figures: dict[str, Any] = {"guides": found, "runs": comparison.rows}
     if rates:
         figures["rates"] = rates
         curves = {kind: [*points.values()] for kind, points in rates.items()}
         plotting.rate_distortion(curves, run.out / "rates")
-    run.finish({**figures, "run": run.figures()}, table(found))
+    run.finish({**figures, "run": run.figures()}, table(found, "guide", SHOWN))
 
 
 if __name__ == "__main__":

@@ -46,12 +46,13 @@ def make_pair(
     *,
     plain: bool = False,
     model: type[nn.Module] = pyro_dsae.DSAE,
+    prior: str | None = None,
 ) -> Pair:
     """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
     frame, sizes = (3, preset.size, preset.size), preset.networks
     if plain:
-        return model(frame, **sizes), GUIDES[guide](frame, **sizes)
-    return model(frame, modulated=True, **sizes), GUIDES[guide](
+        return model(frame, prior=prior, **sizes), GUIDES[guide](frame, **sizes)
+    return model(frame, modulated=True, prior=prior, **sizes), GUIDES[guide](
         frame,
         content_encoder=True,
         content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),

@@ -19,8 +19,9 @@ import pyro_dsae
 from pyro_dsae.data import Sequences
 
 FOLDER = Path(__file__).parents[1] / "examples"
-NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "options"})
-SINGLE = sorted({*NAMES} - {"bouncing_ball", "compare_guides"})  # train one model by default
+NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options"})
+SEVERAL = {"bouncing_ball", "compare_guides", "compare_priors"}  # models, trained by default
+SINGLE = sorted({*NAMES} - SEVERAL)
 ROOT = {"speech": ["--root", "."], "faces": ["--root", "."]}  # asked for before all else
 
 
@@ -87,6 +88,13 @@ def test_options_of_all_examples(refused, name, options, words):
         ("compare_guides --budget nans", "--budget: must be seconds above 0, got nan"),
         ("compare_guides --rates 1 -2", "--rates: must be a finite number from 0 on, got -2"),
         ("compare_guides --evaluate model", "--evaluate is for one pair"),
+        ("compare_priors --priors LSTM", "--priors: invalid choice: 'LSTM' (choose from"),
+        ("compare_priors --data lpc", "--data: invalid choice: 'lpc' (choose from"),
+        ("compare_priors --judged 8", "--judged: must be a whole number from 9 on, got 8"),
+        ("compare_priors --judged 9999", "--judged must be at most 2664"),
+        ("compare_priors --sequences 2665", "--sequences must be at most 2664"),
+        ("compare_priors --budget 1m", "--budget: must be a whole number from 1 on, got 1m"),
+        ("compare_priors --evaluate model", "--evaluate is for one pair"),
     ],
 )
 def test_options_of_one_example(refused, command, words):

@@ -7,6 +7,7 @@ command, by two processes. How they refuse is in ``test_example_options.py``.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pyro_dsae import metrics
+from pyro_dsae import metrics, priors
 from pyro_dsae.data import BouncingBall
 
 ROOT = Path(__file__).parents[1]
@@ -199,6 +200,67 @@ def test_the_compare_guides_example(run, tmp_path):
     (out / "full_1" / "checkpoints" / "figures.json").unlink()
     again = run("compare_guides", *options, "full", "--resume")
     assert again.count("training") == 1 + 4  # and those of rate and distortion
+
+
+class NotANumber(priors.Autoregressive):
+    """A prior whose numbers fail at the first step of training."""
+
+    def transition(self, z, state=None):
+        loc, scale, state = super().transition(z, state)
+        return loc * math.nan, scale, state
+
+
+def test_the_compare_priors_example(run, examples, tmp_path, monkeypatch):
+    pytest.importorskip("pymunk")
+    few = partial(BouncingBall, num_sequences=16)
+    monkeypatch.setattr(examples["compare_priors"], "BouncingBall", few)
+    monkeypatch.setitem(priors.PRIORS, "not_a_number", NotANumber)
+    options = ["--device", "cpu", "--samples", "25", "--sequences", "9", "--judged", "9"]
+    options += ["--budget", "2", "--batch-size", "4", "--seeds", "1", "--out", "out"]
+    names = ["autoregressive", "mixture", "not_a_number"]
+    printed = run("compare_priors", *options, "--priors", *names)
+    out = tmp_path / "out"
+    figures = json.loads((out / "metrics.json").read_text())
+    both = {"elbo", "iw_bound", "kl_z", "seconds_per_step", "ms_per_frame"}
+    expected = {
+        "sprites": "inception_score h_y_given_x first_frame last_frame attributes "
+        "reverse_action swap_static swap_action",
+        "ball": "missing_5 missing_10 missing_15 missing_20 missing_25 one_ball",
+    }
+    for data, keys in expected.items():
+        assert [*figures[data]] == names
+        for name in names[:2]:
+            found = figures[data][name]
+            for key in (*keys.split(), *both):
+                assert found[key].keys() == {"mean", "standard_error"}
+                assert found[key]["mean"] >= 0 or key in ("elbo", "iw_bound", "kl_z")
+            for key in ("elbo", "iw_bound"):
+                low, mean, high = (found[f"{key}{e}"]["mean"] for e in ("_low", "", "_high"))
+                assert low < mean < high
+            assert re.search(rf"  {name} +-\d+ \[-\d+, -\d+\]", printed)
+        failed = figures[data]["not_a_number"]["elbo"]
+        assert failed["mean"] is None and "training: the loss is nan at step 0" in failed["reason"]
+        for name in (f"samples_{data}.png", f"samples_{data}.gif"):
+            assert (out / name).stat().st_size > 1000, name
+    assert "speed_error" in figures["ball"]["mixture"]
+    assert [(row["data"], row["prior"]) for row in figures["runs"]] == [
+        (data, name) for data in expected for name in names
+    ]
+    assert printed.count("from the top: autoregressive, mixture\n") == 2
+    rows = (out / "runs.csv").read_text().splitlines()
+    assert len(rows) == 7 and rows[0].startswith("data,prior,seed,")
+    weights = {
+        name: load_file(out / "ball" / f"{name}_0" / "model" / "model" / "model.safetensors")
+        for name in names[:2]
+    }
+    assert "prior.which.weight" in weights["mixture"].keys() - weights["autoregressive"].keys()
+
+    # What is finished is taken, and trained no more; what failed is not finished.
+    assert "training," not in run(
+        "compare_priors", *options, "--priors", *names[:2], "--data", "ball", "--resume"
+    )
+    again = json.loads((out / "metrics.json").read_text())
+    assert again["ball"]["mixture"] == figures["ball"]["mixture"] and "sprites" not in again
 
 
 SMALL_SPRITES = """

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..data.bouncing_ball import POLYGON, inside, wall_distance
-from ._evaluation import evaluation
+from ._evaluation import evaluation, interval
 
 MISSING = (5, 10, 15, 20, 25)
 
@@ -106,11 +106,12 @@ def prediction_errors(
                         f"forecast must give {(num_futures, *truth.shape)}, got {tuple(futures.shape)}"
                     )
                 out.copy_(incorrect_pixels(futures, truth, threshold).mean(-1))
-        generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randint(len(x), (resamples, len(x)), generator=generator)
+        mean, least = errors.mean(0), errors.amin(0)
         found[number] = {
-            **_with_interval("", errors.mean(0), drawn),
-            **_with_interval(best, errors.amin(0), drawn),
+            "mean": float(mean.mean()),
+            **interval(mean, resamples=resamples, seed=seed),
+            best: float(least.mean()),
+            **interval(least, best, resamples=resamples, seed=seed),
         }
     return found
 
@@ -152,13 +153,6 @@ def continuation_nll(
             total -= float((log_p.logsumexp(0) - log(num_futures)).sum())
     nats = total / len(x)
     return {"nll": nats, "bits_per_dim": nats / (x[0, seen:].numel() * log(2))}
-
-
-def _with_interval(name: str, values: Tensor, drawn: Tensor) -> dict[str, float]:
-    """The mean of ``(N,)`` and its interval, from resampled rows ``(resamples, N)``."""
-    low, high = values[drawn].mean(1).quantile(torch.tensor([0.025, 0.975])).tolist()
-    prefix = name and f"{name}_"
-    return {name or "mean": float(values.mean()), f"{prefix}low": low, f"{prefix}high": high}
 
 
 def _check(frames: Tensor) -> None:

@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from ..control import infer
 from ..inference_data import _import_arviz, _site
 from ..training import elbo_terms
-from ._evaluation import device_of, evaluation
+from ._evaluation import device_of, evaluation, interval
 
 _BATCH = 64  # sequences that go through the guide at once
 _MIN_DRAWS = 25  # ArviZ fits the tail, a fifth of so few, from 5 draws on
@@ -138,7 +138,8 @@ def evidence(
     :param num_samples: K, draws a sequence, at least 25.
     :param num_sequences: of so many drawn by ``seed``, the same for every guide (default: all).
     :returns: ``elbo``, of all K draws; ``iw_bound``, :func:`importance_bound`; ``gap``, the second less the
-        first; ``log_likelihood``, log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site), and
+        first; ``elbo_low``, ``elbo_high`` and those of the bound, intervals of 95% by a bootstrap over
+        sequences; ``log_likelihood``, log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site), and
         ``kl_z_per_frame``, of each site of the model's dynamics; ``bits_per_dim`` = -ELBO / (dims ln 2) and
         ``iw_bits_per_dim``; ``k_hat_below_0_7``, a share, and ``k_hat_median``, None where it is infinite.
     """
@@ -154,7 +155,8 @@ def evidence(
             for name, values in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
     log_w = _weights(weights, num_samples)
-    bound = float(importance_bound(log_w).mean())
+    bounds = importance_bound(log_w)
+    bound = float(bounds.mean())
     k = k_hat(log_w)
     median = float(k.median())
     means = {name: total / log_w.numel() for name, total in totals.items()}
@@ -168,6 +170,8 @@ def evidence(
         **means,
         **per_frame,
         "iw_bound": bound,
+        **interval(log_w.mean(0), "elbo", seed=seed),
+        **interval(bounds, "iw_bound", seed=seed),
         "gap": bound - means["elbo"],
         "bits_per_dim": -means["elbo"] / bits,
         "iw_bits_per_dim": -bound / bits,

@@ -112,6 +112,17 @@ def test_k_hat_knows_a_guide_that_is_too_narrow(points: Tensor) -> None:
     assert narrow["k_hat_median"] > 0.7
 
 
+def test_intervals_of_the_bounds_are_over_sequences() -> None:
+    x = from_model(200)
+    scores = evidence(linear_model, LinearGuide(), x, num_samples=25)
+    for bound in ("elbo", "iw_bound"):
+        low, high = scores[f"{bound}_low"], scores[f"{bound}_high"]
+        assert low < scores[bound] < high
+        assert high - low == pytest.approx(2 * 1.96 * float(exact(x).std()) / 200**0.5, rel=0.1)
+    one = evidence(linear_model, LinearGuide(), x[:1], num_samples=25)
+    assert one["elbo_low"] == pytest.approx(one["elbo"]) == pytest.approx(one["elbo_high"])
+
+
 def test_k_hat_of_pareto_weights() -> None:
     shape = torch.tensor([0.3, 0.5, 0.9])
     k = k_hat(-shape * torch.rand(20_000, 3).log())
