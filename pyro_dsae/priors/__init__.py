@@ -10,8 +10,9 @@ from torch import nn
 
 from .autoregressive import Autoregressive, AutoregressiveNormal
 from .base import CausalLaw, ContentPrior, Prior
-from .content import NormalContent
+from .content import MixtureContent, NormalContent, NormalMixture
 from .exchangeable import ExchangeableNormal
+from .flow import Flow, FlowContent
 from .hidden_markov import HiddenMarkov, HiddenMarkovLaw
 from .kalman import Kalman, KalmanLaw
 from .linear_gaussian import LinearGaussian, LinearGaussianLaw
@@ -24,7 +25,11 @@ PRIORS: dict[str, type[Prior]] = {
     "kalman": Kalman,
     "hidden_markov": HiddenMarkov,
 }
-CONTENT_PRIORS: dict[str, type[ContentPrior]] = {"normal": NormalContent}
+CONTENT_PRIORS: dict[str, type[ContentPrior]] = {
+    "normal": NormalContent,
+    "mixture": MixtureContent,
+    "flow": FlowContent,
+}
 
 Choice = str | Mapping[str, Any] | nn.Module
 
@@ -79,6 +84,8 @@ __all__ = [
     "Choice",
     "ContentPrior",
     "ExchangeableNormal",
+    "Flow",
+    "FlowContent",
     "HiddenMarkov",
     "HiddenMarkovLaw",
     "Kalman",
@@ -86,7 +93,9 @@ __all__ = [
     "LinearGaussian",
     "LinearGaussianLaw",
     "Mixture",
+    "MixtureContent",
     "NormalContent",
+    "NormalMixture",
     "Prior",
     "make_content_prior",
     "make_prior",
