@@ -179,7 +179,8 @@ def main() -> None:
         f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
     ]
     run, preset = Run(options, args, parts), PRESETS[args.preset]
-    preset = replace(preset, size=args.size or preset.size)
+    size = args.size or preset.size
+    preset = replace(preset, size=size, prior="autoregressive", content_prior="normal")
     if args.data == "lpc":
         with run.reading():
             train, test = (
