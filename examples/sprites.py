@@ -64,11 +64,14 @@ def make_pair(
     laws = {"content_prior": preset.content_prior}
     if model is pyro_dsae.DSAE:
         laws["prior"] = preset.prior
-    return model(frame, modulated=True, **laws, **sizes), GUIDES[guide](
+    made = model(frame, modulated=True, **laws, **sizes)
+    shared = {"prior": made.prior} if guide == "structured" else {}
+    return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
         content_encoder=True,
         content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
         dynamics_view=views.Recolour(),
+        **shared,
         **sizes,
     )
 
