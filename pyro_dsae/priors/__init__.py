@@ -10,12 +10,17 @@ from torch import nn
 
 from .autoregressive import Autoregressive, AutoregressiveNormal
 from .base import CausalLaw, ContentPrior, Prior
-from .content import NormalContent
+from .content import MixtureContent, NormalContent, NormalMixture
 from .exchangeable import ExchangeableNormal
+from .flow import Flow, FlowContent
 from .mixture import AutoregressiveMixture, Mixture
 
 PRIORS: dict[str, type[Prior]] = {"autoregressive": Autoregressive, "mixture": Mixture}
-CONTENT_PRIORS: dict[str, type[ContentPrior]] = {"normal": NormalContent}
+CONTENT_PRIORS: dict[str, type[ContentPrior]] = {
+    "normal": NormalContent,
+    "mixture": MixtureContent,
+    "flow": FlowContent,
+}
 
 Choice = str | Mapping[str, Any] | nn.Module
 
@@ -70,8 +75,12 @@ __all__ = [
     "Choice",
     "ContentPrior",
     "ExchangeableNormal",
+    "Flow",
+    "FlowContent",
     "Mixture",
+    "MixtureContent",
     "NormalContent",
+    "NormalMixture",
     "Prior",
     "make_content_prior",
     "make_prior",
