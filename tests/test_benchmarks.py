@@ -48,6 +48,21 @@ def test_the_step_is_measured_on_both_sides_and_the_sides_agree(tmp_path, monkey
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_priors_are_measured_beside_the_lstms(tmp_path, monkeypatch):
+    out = tmp_path / "priors.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("priors")
+    options = ["--priors", "hidden_markov", "--frames", "3", "--rounds", "1", "--seeds", "0"]
+    monkeypatch.setattr(sys, "argv", ["priors.py", *options, "--out", str(out)])
+    monkeypatch.setattr(bench, "BATCH", 2)
+    bench.main()
+    found = json.loads(out.read_text())
+    assert found["autoregressive"]["density, T 3"]["over_the_first"] == 1
+    assert {*found["hidden_markov"]} == {"density, T 3", "draw, T 3", "step"}
+    assert found["f: flow"]["step"]["ms"] > 0
+    assert bench.furthest("hidden_markov", seeds=1, steps=20)["untrained"] < 20
+
+
 @pytest.mark.parametrize("files", [(), ("trainer.py", "model.py")])
 def test_a_folder_of_neither_peer(peers, tmp_path, files):
     for name in files:
