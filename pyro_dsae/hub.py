@@ -113,6 +113,9 @@ class HubMixin(
     training_only: ClassVar[frozenset[str]] = frozenset()
     """Arguments that act in training alone: without them a program loads, and evaluates as before."""
 
+    of_the_model: ClassVar[frozenset[str]] = frozenset()
+    """Arguments of a guide that are modules of the model, which the two share."""
+
     def __init_subclass__(cls, **options: Any) -> None:
         coders = {**options.pop("coders", {}), object: (_encode, lambda value: value)}
         super().__init_subclass__(coders=coders, **options)
@@ -147,6 +150,8 @@ class HubMixin(
 
     def _save_pretrained(self, save_directory: Path) -> None:
         for name, kind in _not_saved(self._given()).items():
+            if name in self.of_the_model:
+                continue
             but = ("but for its weights", "to load")
             if name in self.training_only:
                 but = ("and acts in training alone", "to load to train on")

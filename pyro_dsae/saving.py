@@ -9,6 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+)
 from torch import nn
 
 from . import guides, models
@@ -17,6 +24,7 @@ from .program import Program
 
 _FAMILIES = {"model": models, "guide": guides}
 _INDEX = "index.json"
+_PAIR = [_INDEX, *(f"{role}/*" for role in _FAMILIES)]
 
 
 def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
@@ -29,18 +37,25 @@ def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
     networks are passed to :func:`load`; of views nothing is needed but to train on. The data's scaling is not
     the model's: keep it beside, ``safetensors.torch.save_file(vars(data.scaling), "scaling.safetensors")``.
 
-    :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`.
+    :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`, or the guide is to share
+        a module with the model, such as ``prior``, and does not.
     """
-    pair = {"model": model, "guide": guide}
+    pair: dict[str, Any] = {"model": model, "guide": guide}
     for role, program in pair.items():
         if not isinstance(program, Program):
             raise ValueError(f"{role} must be a Program, got {type(program).__name__}")
+    for name in pair["guide"].of_the_model:
+        if getattr(guide, name) is not getattr(model, name, None):
+            raise ValueError(
+                f"guide.{name} must be model.{name}, got one of its own: "
+                "save each by its save_pretrained"
+            )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
         new = Path(aside, "new")
         for role, program in pair.items():
-            program.save_pretrained(new / role)  # type: ignore[operator]
+            program.save_pretrained(new / role)
         names = {role: type(program).__name__ for role, program in pair.items()}
         (new / _INDEX).write_text(json.dumps(names, indent=2) + "\n")
         _exchange(folder, new, Path(aside, "old"))
@@ -62,16 +77,22 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
         undo.pop_all()
 
 
-def load(folder: str | Path, **options: Any) -> tuple[nn.Module, nn.Module]:
+def load(
+    folder: str | Path, *, revision: str | None = None, **options: Any
+) -> tuple[nn.Module, nn.Module]:
     """The model and the guide that :func:`save` wrote, on the CPU and in evaluation mode.
 
+    :param folder: or the id of such a folder at the Hugging Face hub, ``"owner/name"``, where no folder is
+        called so: it is fetched once and kept in the hub's own cache.
+    :param revision: branch, tag or commit, of an id at the hub.
     :param options: arguments of either in place of those saved, such as networks of your own:
-        ``load(folder, encoder=..., decoder=...)``. What both take goes to both.
-    :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing.
+        ``load(folder, encoder=..., decoder=...)``. What both take goes to both; what a guide shares with its
+        model, such as ``prior``, it has from the model.
+    :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing; here and at the hub.
     :raises ValueError: if a file is damaged, or weights are missing, left over or of another shape.
     :raises TypeError: if neither takes one of ``options``.
     """
-    folder = Path(folder)
+    folder = _found(folder, revision)
     index, before = _read_index(folder)
     kinds = {role: _find(role, index, folder) for role in _FAMILIES}
     taken = {role: kind.arguments() for role, kind in kinds.items()}
@@ -81,14 +102,29 @@ def load(folder: str | Path, **options: Any) -> tuple[nn.Module, nn.Module]:
             f"load takes the arguments of {' and '.join(index[role] for role in kinds)}, "
             f"{', '.join(known)}, got {', '.join(unknown)}"
         )
-    model, guide = (
-        kind.from_pretrained(
-            folder / role, **{name: options[name] for name in options if name in taken[role]}
-        )
-        for role, kind in kinds.items()
-    )
+    given = {role: {k: v for k, v in options.items() if k in taken[role]} for role in kinds}
+    model = kinds["model"].from_pretrained(folder / "model", **given["model"])
+    shared = {name: getattr(model, name) for name in kinds["guide"].of_the_model}
+    guide = kinds["guide"].from_pretrained(folder / "guide", **{**given["guide"], **shared})
     # Saved anew in between, they might be of two pairs.
     return (model, guide) if _read_index(folder)[1] == before else load(folder, **options)
+
+
+def _found(folder: str | Path, revision: str | None) -> Path:
+    """The folder itself, or the one that the hub's cache has of an id."""
+    if Path(folder).is_dir() or isinstance(folder, Path) or folder.count("/") != 1:
+        return Path(folder)
+    try:
+        return Path(snapshot_download(folder, revision=revision, allow_patterns=_PAIR))
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    ) as error:
+        raise FileNotFoundError(
+            f"no model in {folder}: no such folder, and the hub has none: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _read_index(folder: Path) -> tuple[dict[str, Any], tuple[int, int]]:

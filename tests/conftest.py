@@ -23,8 +23,8 @@ import pyro_dsae
 from pyro_dsae import guides, models
 
 SIZES = {"f_dim": 5, "z_dim": 3, "channels": 4, "hidden": 16}
-# Other sites, or a z without an axis of time: these go with their own alone.
-APART = {"FHVAE", "FHVAEGuide", "LSTMc", "LSTMf", "LSTMGuide"}
+# Other sites, a z without an axis of time, or a part of the model: these go with their own alone.
+APART = {"FHVAE", "FHVAEGuide", "LSTMc", "LSTMf", "LSTMGuide", "Structured"}
 MODELS = [getattr(models, name) for name in models.__all__ if name not in APART]
 GUIDES = [getattr(guides, name) for name in guides.__all__ if name not in APART]
 Pair = tuple[torch.nn.Module, torch.nn.Module]
@@ -41,9 +41,14 @@ def every_pair() -> dict[tuple[str, str], Callable[[tuple[int, ...]], Pair]]:
         guide = pyro_dsae.FHVAEGuide(frame_shape, utterances=5, **sizes)
         return pyro_dsae.FHVAE(frame_shape, **sizes), guide
 
+    def structured(frame_shape):
+        model = pyro_dsae.DSAE(frame_shape, **SIZES, prior="linear_gaussian")
+        return model, pyro_dsae.Structured(frame_shape, **SIZES, prior=model.prior)
+
     lstm = (pyro_dsae.LSTMf, pyro_dsae.LSTMc)
     pairs = [(m, g) for m in MODELS for g in GUIDES] + [(m, pyro_dsae.LSTMGuide) for m in lstm]
     made = {(m.__name__, g.__name__): small(m, g) for m, g in pairs}
+    made["DSAE", "Structured"] = structured
     return {**made, ("FHVAE", "FHVAEGuide"): fhvae}
 
 

@@ -30,6 +30,10 @@ def test_generate_with_everything_fixed_is_the_decoder(make_pair):
     torch.testing.assert_close(generate(model, f=f, z=z), by_hand)
 
 
+def test_generate_of_nothing_given_is_one_sequence_of_8_frames(make_pair):
+    assert generate(make_pair()[0]).shape == (1, 8, 3, 16, 16)
+
+
 def test_generate_fresh_contents_for_one_motion(make_pair):
     model, _ = make_pair()
     z = torch.randn(2, 4, 3)

@@ -85,7 +85,8 @@ def test_no_network_sees_more_frames_and_less_is_kept(x):
     chunked = kept()
     assert seen == {"decoder": 6, "encoder": 5, "content encoder": 5}
     model.frames_at_once = guide.frames_at_once = None
-    assert chunked < kept() / 2
+    # What the LSTMs keep, in chunks or not, differs between releases of torch.
+    assert kept() - chunked > 4 * x.nbytes
 
 
 def test_control_goes_in_chunks(make_pair, x):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from pyro import poutine
 
 import pyro_dsae
 from pyro_dsae.handlers import PosteriorMean
@@ -15,3 +16,9 @@ def test_posterior_mean_leaves_no_randomness(make_pair, x):
     many = x[:1].expand(4000, *x.shape[1:])
     draws = pyro_dsae.infer(guide, many, sample=True)["f"]
     assert (draws.mean(0) - first[0][0]).abs().max() < 0.1
+
+
+def test_posterior_mean_keeps_what_is_given(make_pair, x):
+    _, guide = make_pair()
+    f = torch.randn(12, 5)
+    assert torch.equal(PosteriorMean()(poutine.condition(guide, data={"f": f}))(x)[0], f)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from pyro import distributions as dist
 
-from pyro_dsae.likelihoods import Bernoulli
+from pyro_dsae.likelihoods import Bernoulli, Normal
 
 
 @pytest.mark.parametrize("events", [None, 0, 1, 3])
@@ -25,3 +25,11 @@ def test_bernoulli_is_torchs_on_intensities(events):
     wider, narrower = (law.expand((7, *law.batch_shape)) for law in (ours, theirs))
     assert wider.batch_shape == narrower.batch_shape
     torch.testing.assert_close(wider.log_prob(value[0]), narrower.log_prob(value[0]))
+
+
+@pytest.mark.parametrize("learn_scale", [True, False])
+def test_a_normal_starts_with_the_scale_it_is_given(learn_scale):
+    likelihood = Normal(0.3, learn_scale)
+    law = likelihood(torch.zeros(2))
+    torch.testing.assert_close(law.stddev, torch.full((2,), 0.3), rtol=0, atol=1e-3)
+    assert [p.requires_grad for p in likelihood.parameters()] == [learn_scale]

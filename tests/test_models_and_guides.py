@@ -87,6 +87,13 @@ def test_z_of_the_full_guide_depends_on_f_and_on_all_frames(make_pair, x):
     assert not torch.allclose(q_of(guide, x, f)[:, 0], q_of(guide, other, f)[:, 0])
 
 
+@pytest.mark.parametrize("guide", [pyro_dsae.Full, pyro_dsae.Pairwise, pyro_dsae.LSTMGuide])
+def test_z_tells_f_how_to_change(make_pair, x, guide):
+    f = torch.zeros(12, 5, requires_grad=True)
+    q_of(make_pair(guide=guide)[1], x, f).sum().backward()
+    assert (f.grad != 0).all()
+
+
 def test_a_residual_prior_moves_on_from_the_last_step(x, tmp_path):
     model = pyro_dsae.DSAE((3, 16, 16), **SIZES, residual=True)
     plain = pyro_dsae.DSAE((3, 16, 16), **SIZES)

@@ -8,6 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import huggingface_hub
 import pyro
 import pytest
 import torch
@@ -478,6 +479,39 @@ def test_an_id_of_the_hub_is_found_in_its_cache(make_pair, x, tmp_path, capfd):
     (home / "refs" / "main").write_text("0" * 40)
     options = {"cache_dir": tmp_path, "local_files_only": True}
     same(pair, (pair[0], Factorised.from_pretrained("someone/figures", **options)), x)
+
+
+class TestPairsAtTheHub:
+    @pytest.fixture(autouse=True)
+    def _cached(self, make_pair, tmp_path, monkeypatch):
+        """A pair as the hub's cache keeps it, and no network."""
+        self.pair, home = make_pair(), tmp_path / "models--someone--figures"
+        for revision, commit in (("main", "0" * 40), ("v1", "1" * 40)):
+            pyro_dsae.save(
+                home / "snapshots" / commit,
+                *(self.pair if revision == "main" else make_pair(seed=1)),
+            )
+            (home / "refs").mkdir(exist_ok=True)
+            (home / "refs" / revision).write_text(commit)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+    def test_are_found_by_their_id(self, x):
+        same(self.pair, pyro_dsae.load("someone/figures"), x)
+
+    def test_of_another_revision(self, x):
+        f = pyro_dsae.infer(self.pair[1], x)["f"]
+        assert not torch.equal(
+            pyro_dsae.infer(pyro_dsae.load("someone/figures", revision="v1")[1], x)["f"], f
+        )
+
+    def test_that_are_not_there_are_named(self):
+        with pytest.raises(
+            FileNotFoundError, match="no model in someone/else: .* the hub has none"
+        ):
+            pyro_dsae.load("someone/else")
+        with pytest.raises(FileNotFoundError, match="no model in .*/else: index.json is missing"):
+            pyro_dsae.load(Path("someone/else"))
 
 
 def test_the_scaling_of_the_data_is_kept_beside(folder):

@@ -184,12 +184,12 @@ class TestObjectives:
         history = pyro_dsae.fit(*make_pair(), x, steps=60, lr=1e-3, elbo=elbo, **CPU)
         assert sum(history.losses[-5:]) < sum(history.losses[:5])
 
-    def test_their_gradient_is_of_the_loss_of_a_sequence(self, make_pair, x):
-        """One step of plain descent is the same by TraceGraph_ELBO and by Trace_ELBO."""
-        weights = []
+    def test_their_loss_and_gradient_are_of_a_sequence(self, make_pair, x):
+        """Loss and one step of plain descent are the same by TraceGraph_ELBO and by Trace_ELBO."""
+        losses, weights = [], []
         for elbo in (TraceGraph_ELBO(), Trace_ELBO()):
             pair = make_pair()
-            pyro_dsae.fit(
+            history = pyro_dsae.fit(
                 *pair,
                 x,
                 steps=1,
@@ -199,7 +199,9 @@ class TestObjectives:
                 optimizer=lambda parameters: torch.optim.SGD(parameters, 1e-4),
                 **CPU,
             )
+            losses.append(history.losses)
             weights.append(torch.cat([p.detach().flatten() for m in pair for p in m.parameters()]))
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
         torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-6)
 
 

@@ -9,6 +9,7 @@ librosa's fast form.
 
 from __future__ import annotations
 
+import inspect
 from types import ModuleType
 
 import numpy as np
@@ -94,13 +95,15 @@ class LogSpectrum:
         if spectra.dim() != 2 or spectra.shape[1] != self.bins:
             raise ValueError(f"spectra must be (frames, {self.bins}), got {tuple(spectra.shape)}")
         magnitudes = spectra.detach().cpu().float().exp()[:, self._band]
-        return librosa_().griffinlim(
+        librosa = librosa_()
+        renamed = "rng" in inspect.signature(librosa.griffinlim).parameters  # by librosa 1.0
+        return librosa.griffinlim(
             F.pad(magnitudes, (1, 0)).T.numpy(),
             n_iter=iterations,
             hop_length=self.step,
             n_fft=self.window,
-            random_state=seed,
             pad_mode="constant",
+            **{"rng" if renamed else "random_state": seed},
         )
 
 

@@ -253,7 +253,7 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
     def _loud(self, offset: int, length: int, position: np.ndarray, silence: float) -> np.ndarray:
         """Which segments lie less than ``silence`` dB below the loudest."""
         frames = self._frames[offset : offset + length].astype(np.float32)
-        power = np.concatenate([[0.0], np.exp(2 * frames).sum(1, dtype=np.float64).cumsum()])
+        power = np.concatenate([[0.0], np.cumsum(np.exp(2 * frames).sum(1, dtype=np.float64))])
         segments = power[position + self.num_frames] - power[position]
         return segments >= segments.max() * 10 ** (-silence / 10)
 

@@ -5,5 +5,6 @@ from .fhvae import FHVAEGuide
 from .full import Full
 from .lstm import LSTMGuide
 from .pairwise import Pairwise
+from .structured import Structured
 
-__all__ = ["FHVAEGuide", "Factorised", "Full", "LSTMGuide", "Pairwise"]
+__all__ = ["FHVAEGuide", "Factorised", "Full", "LSTMGuide", "Pairwise", "Structured"]

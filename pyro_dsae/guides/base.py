@@ -36,6 +36,7 @@ class SequenceGuide(Program):
     :param z_dim: size of z_t.
     :param channels: width of the default encoder's first layer, doubled at each layer after it; or the
         four widths, from the frame inwards.
+    :param patch: as for the model, :class:`~pyro_dsae.models.base.SequenceModel`.
     :param hidden: units of every other network, and size of the frame features.
     :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
     :param content_encoder: an encoder for f alone: a module, True for the default, or ``"pooled"`` for
@@ -57,6 +58,7 @@ class SequenceGuide(Program):
         f_dim: int = 256,
         z_dim: int = 32,
         channels: Channels = 32,
+        patch: int = 1,
         hidden: int = 256,
         encoder: nn.Module | None = None,
         content_encoder: nn.Module | str | bool = False,
@@ -68,8 +70,8 @@ class SequenceGuide(Program):
         self.frame_shape = check_frame_shape(frame_shape)
         check_whole(1, f_dim=f_dim, z_dim=z_dim, hidden=hidden, frames_at_once=frames_at_once)
         self.f_dim, self.z_dim = f_dim, z_dim
-        self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels)
-        self.content_encoder = self._content_encoder(content_encoder, hidden, channels)
+        self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels, patch)
+        self.content_encoder = self._content_encoder(content_encoder, hidden, channels, patch)
         self.content_view, self.dynamics_view = content_view, dynamics_view
         self.frames_at_once = frames_at_once
         self.summary = self.make_summary(hidden)
@@ -81,21 +83,25 @@ class SequenceGuide(Program):
         return {"f": (self.f_dim,), "z": (*[None] * (self.z_axes - 1), self.z_dim)}
 
     def _content_encoder(
-        self, encoder: nn.Module | str | bool, hidden: int, channels: Channels
+        self, encoder: nn.Module | str | bool, hidden: int, channels: Channels, patch: int
     ) -> nn.Module | None:
         if isinstance(encoder, nn.Module):
             return encoder
         if encoder == "pooled":
-            return PooledEncoder(self.frame_shape, hidden, channels)
+            return PooledEncoder(self.frame_shape, hidden, channels, patch)
         if not isinstance(encoder, bool):
             raise ValueError(
                 f"content_encoder must be a module, a bool or 'pooled', got {encoder!r}"
             )
-        return self.default_encoder(self.frame_shape, hidden, channels) if encoder else None
+        if not encoder:
+            return None
+        return self.default_encoder(self.frame_shape, hidden, channels, patch)
 
-    def default_encoder(self, shape: FrameShape, hidden: int, channels: Channels) -> nn.Module:
+    def default_encoder(
+        self, shape: FrameShape, hidden: int, channels: Channels, patch: int
+    ) -> nn.Module:
         """The encoder of each frame."""
-        return frame_encoder(shape, hidden, channels)
+        return frame_encoder(shape, hidden, channels, patch)
 
     def make_summary(self, hidden: int) -> SequenceSummary | PairSummary:
         """The network from the features of all frames to one vector."""
@@ -113,6 +119,10 @@ class SequenceGuide(Program):
         samples: several draws of f, for the same x.
         """
 
+    def law_of_z(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
+        """q(z_1:T | f, x_1:T) from what :meth:`q_z` gives."""
+        return dist.Normal(loc, scale).to_event(self.z_axes)
+
     def forward(
         self,
         x: Tensor,
@@ -125,6 +135,5 @@ class SequenceGuide(Program):
         h_f, h_z = encode_views(self, x)
         with pyro.plate("sequences", x.shape[0], dim=-1):
             f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
-            loc, scale = self.q_z(h_z, f)
-            z = pyro.sample("z", dist.Normal(loc, scale).to_event(self.z_axes))
+            z = pyro.sample("z", self.law_of_z(*self.q_z(h_z, f)))
         return f, z

@@ -49,10 +49,12 @@ class Pairwise(SequenceGuide):
             options["content_view"] = few if view is None else nn.Sequential(few, view)
         super().__init__(frame_shape, **options)
 
-    def default_encoder(self, shape: FrameShape, hidden: int, channels: Channels) -> nn.Module:
+    def default_encoder(
+        self, shape: FrameShape, hidden: int, channels: Channels, patch: int
+    ) -> nn.Module:
         if len(shape) == 3:
-            return ConvMaps(shape, channels)
-        return frame_encoder(shape, hidden, channels)
+            return ConvMaps(shape, channels, patch)
+        return frame_encoder(shape, hidden, channels, patch)
 
     def _features(self, encoder: nn.Module) -> tuple[int, ...]:
         """The shape of a frame's features, from a blank one."""

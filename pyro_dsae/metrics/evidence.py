@@ -96,19 +96,25 @@ def k_hat(log_weights: Tensor) -> Tensor:
         raise ValueError(
             f"log_weights must hold at least {_MIN_DRAWS} draws, got {len(log_weights)}"
         )
-    arviz = _import_arviz()
     weights = log_weights.double().cpu()
+    spread = weights.amax(0) - weights.amin(0)
+    flat = spread <= 4 * torch.finfo(torch.float32).eps * weights.abs().amax(0)
+    k = torch.zeros(len(flat), dtype=torch.float64)
+    if not flat.all():
+        k[~flat] = torch.from_numpy(_pareto_k(weights[:, ~flat].numpy()))
+    return k.to(log_weights.device)
+
+
+def _pareto_k(log_weights: np.ndarray) -> np.ndarray:
+    """ArviZ's, ``(K, N)`` to ``(N,)``: 1.x takes the negative weights, and refuses equal ones."""
+    arviz = _import_arviz()
     if int(arviz.__version__.split(".")[0]) >= 1:
         import xarray
 
-        array = xarray.DataArray(-weights.numpy(), dims=("draw", "sequence"))
+        array = xarray.DataArray(-log_weights, dims=("draw", "sequence"))
         k = array.azstats.psislw(dim="draw")[1].values
-    else:
-        k = arviz.psislw(weights.T.numpy())[1]
-    found = torch.from_numpy(np.array(k, dtype=np.float64))
-    spread = weights.amax(0) - weights.amin(0)
-    rounding = 4 * torch.finfo(torch.float32).eps * weights.abs().amax(0)
-    return torch.where(spread <= rounding, torch.zeros_like(found), found).to(log_weights.device)
+        return np.where(np.isnan(k), np.inf, k)  # NaN is what 0.x calls infinite
+    return np.array(arviz.psislw(log_weights.T)[1], dtype=np.float64)
 
 
 def _check_weights(log_weights: Tensor) -> None:

@@ -59,6 +59,8 @@ class SequenceModel(Program):
     :param z_dim: size of z_t.
     :param channels: width of the default decoder's last hidden layer, doubled at each layer before it; or
         the four widths, from the frame inwards.
+    :param patch: p, for images: squares of p x p pixels are folded into channels before the first convolution
+        and unfolded after the last, for frames of 64 x 64 and more.
     :param hidden: units of the network of p(z_1:T | f).
     :param likelihood: ``bernoulli``, ``continuous_bernoulli``, ``normal``, or a module that maps the
         decoder's output to a distribution.
@@ -79,6 +81,7 @@ class SequenceModel(Program):
         f_dim: int = 256,
         z_dim: int = 32,
         channels: Channels = 32,
+        patch: int = 1,
         hidden: int = 256,
         likelihood: str | nn.Module = "bernoulli",
         modulated: bool = False,
@@ -94,7 +97,7 @@ class SequenceModel(Program):
         self.frames_at_once = frames_at_once
         state_dim = self.state_dim(z_dim, hidden)
         self.decoder = decoder or frame_decoder(
-            f_dim, state_dim, self.frame_shape, channels, modulated
+            f_dim, state_dim, self.frame_shape, channels, modulated, patch
         )
         if prior is None:
             prior = self.default_prior(f_dim, z_dim, hidden)

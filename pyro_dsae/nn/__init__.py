@@ -4,6 +4,7 @@ Every encoder maps ``(*batch, *frame)`` to ``(*batch, features)`` and every deco
 number of batch axes. A network of your own only has to do the same.
 """
 
+from .contractions import Contractions
 from .convolutions import (
     Channels,
     ConvDecoder,
@@ -22,6 +23,7 @@ __all__ = [
     "MLP",
     "CausalLSTM",
     "Channels",
+    "Contractions",
     "ConvDecoder",
     "ConvEncoder",
     "ConvMaps",

@@ -1,6 +1,8 @@
 """Convolutional encoders and decoders of frames ``(C, H, W)``, of any sides from 8 on.
 
-Sides that the convolutions cannot halve get a border of black, which the decoders cut off again.
+Sides that the convolutions cannot halve get a border of black, which the decoders cut off again. With a
+``patch`` of p, squares of p x p pixels are folded into channels first, unfolded last (``pixel_unshuffle``):
+the convolutions then see frames of H/p x W/p, and cost what those cost.
 """
 
 from __future__ import annotations
@@ -21,28 +23,33 @@ _KERNEL, _STRIDE, _LEVELS = 4, 2, 4
 _LEAST = 8  # pixels, of a side
 
 
-class _Border:
-    """What is put around a frame to let ``halvings`` halve its sides: ``(left, right, top, bottom)`` pixels.
+class _Canvas:
+    """Frames as convolutions of ``halvings`` can take them: in a border of black, folded by ``patch``.
 
-    Nothing where 2^halvings divides them.
+    :ivar pixels: of the border, ``(left, right, top, bottom)``: none where patch 2^halvings divides sides.
+    :ivar halved: sides after the halvings.
     """
 
-    def __init__(self, height: int, width: int, halvings: int = _LEVELS) -> None:
+    def __init__(self, height: int, width: int, patch: int, halvings: int = _LEVELS) -> None:
+        check_whole(1, patch=patch)
         if min(height, width) < _LEAST:
             raise ValueError(f"height and width must be at least {_LEAST}, got {height} x {width}")
-        self.height, self.width = height, width
-        self.halved = -(-height >> halvings), -(-width >> halvings)
-        rows, columns = ((side << halvings) for side in self.halved)
+        self.height, self.width, self.patch = height, width, patch
+        unit = patch << halvings
+        self.halved = -(-height // unit), -(-width // unit)
+        rows, columns = (side * unit for side in self.halved)
         left, top = (columns - width) // 2, (rows - height) // 2
         self.pixels = (left, columns - width - left, top, rows - height - top)
 
     def put(self, frames: Tensor) -> Tensor:
-        """Black around ``(N, C, H, W)``."""
+        """``(N, C, H, W)`` to ``(N, C patch^2, rows, columns)``."""
         frames = F.pad(frames, self.pixels) if any(self.pixels) else frames
+        frames = F.pixel_unshuffle(frames, self.patch) if self.patch > 1 else frames
         return frames.contiguous(memory_format=torch.channels_last)
 
     def cut(self, frames: Tensor) -> Tensor:
-        """``(N, C, H, W)`` of what is inside."""
+        """And back."""
+        frames = F.pixel_shuffle(frames, self.patch) if self.patch > 1 else frames
         if not any(self.pixels):
             return frames
         left, _, top, _ = self.pixels
@@ -67,15 +74,15 @@ class ConvMaps(nn.Module):
     :param channels: width of the first convolution, doubled at each of the others; or all four.
     """
 
-    def __init__(self, frame_shape: FrameShape, channels: Channels = 32) -> None:
+    def __init__(self, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1) -> None:
         super().__init__()
         in_channels, *sides = check_frame_shape(frame_shape)
         widths = widths_of(channels)
-        self.border = _Border(*sides)
-        self.shape = (widths[-1], *self.border.halved)
+        self.canvas = _Canvas(sides[0], sides[1], patch)
+        self.shape = (widths[-1], *self.canvas.halved)
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            before = widths[i - 1] if i else in_channels
+            before = widths[i - 1] if i else in_channels * patch**2
             layers += [
                 nn.Conv2d(before, width, _KERNEL, _STRIDE, padding=1),
                 nn.LeakyReLU(SLOPE, inplace=True),
@@ -84,16 +91,18 @@ class ConvMaps(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = self.border.put(x.reshape(-1, *x.shape[-3:]))
+        frames = self.canvas.put(x.reshape(-1, *x.shape[-3:]))
         return self.conv(frames).reshape(*x.shape[:-3], *self.shape)
 
 
 class ConvEncoder(nn.Module):
     """:class:`ConvMaps`, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
 
-    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+    def __init__(
+        self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
+    ) -> None:
         super().__init__()
-        self.maps = ConvMaps(frame_shape, channels)
+        self.maps = ConvMaps(frame_shape, channels, patch)
         self.dense = nn.Linear(math.prod(self.maps.shape), features)
         keep_variance(self.dense)
 
@@ -109,18 +118,20 @@ class PooledEncoder(nn.Module):
     move about.
     """
 
-    def __init__(self, frame_shape: FrameShape, features: int, channels: Channels = 32) -> None:
+    def __init__(
+        self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
+    ) -> None:
         super().__init__()
         in_channels, *sides = check_frame_shape(frame_shape)
         if not sides:
             raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
-        halvings = max(1, round(math.log2(min(sides) / 8)))
-        self.border = _Border(sides[0], sides[1], halvings)
+        halvings = max(1, round(math.log2(min(sides) / patch / 8)))
+        self.canvas = _Canvas(sides[0], sides[1], patch, halvings)
         widths = widths_of(channels)
         widths = [*[widths[0]] * (halvings - 2), *widths]
         layers: list[nn.Module] = []
         for i, width in enumerate(widths):
-            before = widths[i - 1] if i else in_channels
+            before = widths[i - 1] if i else in_channels * patch**2
             kernel, stride = (_KERNEL, _STRIDE) if i < halvings else (3, 1)
             layers += [
                 nn.Conv2d(before, width, kernel, stride, padding=1),
@@ -131,7 +142,7 @@ class PooledEncoder(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = self.border.put(x.reshape(-1, *x.shape[-3:]))
+        frames = self.canvas.put(x.reshape(-1, *x.shape[-3:]))
         pooled = self.conv(frames).amax((-2, -1)).reshape(*x.shape[:-3], -1)
         return F.leaky_relu(self.dense(pooled), SLOPE)
 
@@ -139,13 +150,15 @@ class PooledEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
 
-    def __init__(self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32) -> None:
+    def __init__(
+        self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1
+    ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
-        widths = [*reversed(widths_of(channels)), out_channels]
-        self.border = _Border(height, width)
-        self.base = (widths[0], *self.border.halved)
+        widths = [*reversed(widths_of(channels)), out_channels * patch**2]
+        self.canvas = _Canvas(height, width, patch)
+        self.base = (widths[0], *self.canvas.halved)
         self.dense = nn.Linear(latent_dim, math.prod(self.base))
         layers: list[nn.Module] = []
         for i in range(_LEVELS):
@@ -158,7 +171,7 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
-        frames = self.border.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
+        frames = self.canvas.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
         return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
 
@@ -178,18 +191,19 @@ class ModulatedDecoder(nn.Module):
         z_dim: int,
         frame_shape: FrameShape,
         channels: Channels = 32,
+        patch: int = 1,
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels))]
         self.widths, self.split = widths, (f_dim, z_dim)
-        self.border = _Border(height, width)
-        self.base = (widths[0], *self.border.halved)
+        self.canvas = _Canvas(height, width, patch)
+        self.base = (widths[0], *self.canvas.halved)
         self.dense = nn.Linear(z_dim, math.prod(self.base))
         self.deconv = nn.ModuleList(
             nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
-            for a, b in zip(widths, [*widths[1:], out_channels], strict=True)
+            for a, b in zip(widths, [*widths[1:], out_channels * patch**2], strict=True)
         ).to(memory_format=torch.channels_last)
         self.modulation = nn.Linear(f_dim, 2 * sum(widths))
         self.apply(keep_variance)
@@ -201,4 +215,4 @@ class ModulatedDecoder(nn.Module):
         for layer, width in zip(self.deconv, self.widths, strict=True):
             gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
             h = layer(F.leaky_relu(h * (1 + gain) + shift, SLOPE, inplace=True))
-        return self.border.cut(h).reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
+        return self.canvas.cut(h).reshape(*latent.shape[:-1], *self.frame_shape).contiguous()

@@ -15,11 +15,14 @@ from .dense import MLP, SLOPE
 from .shapes import FrameShape, check_frame_shape
 
 
-def frame_encoder(frame_shape: FrameShape, features: int, channels: Channels = 32) -> nn.Module:
-    """The default encoder: convolutional for ``(C, H, W)``, an MLP for ``(bins,)``."""
+def frame_encoder(
+    frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
+) -> nn.Module:
+    """The default encoder: convolutional for ``(C, H, W)``, over patches or not, an MLP for ``(bins,)``."""
     shape = check_frame_shape(frame_shape)
     if len(shape) == 3:
-        return ConvEncoder(shape, features, channels)
+        return ConvEncoder(shape, features, channels, patch)
+    _whole_frames(patch)
     return nn.Sequential(MLP(shape[0], features, features), nn.LeakyReLU(SLOPE))
 
 
@@ -29,6 +32,7 @@ def frame_decoder(
     frame_shape: FrameShape,
     channels: Channels = 32,
     modulated: bool = False,
+    patch: int = 1,
 ) -> nn.Module:
     """The default decoder: for ``(C, H, W)`` deconvolutional, for ``(bins,)`` an MLP.
 
@@ -36,11 +40,18 @@ def frame_decoder(
     """
     shape = check_frame_shape(frame_shape)
     if len(shape) == 1:
+        _whole_frames(patch)
         width = widths_of(channels)[-1]
         return MLP(f_dim + z_dim, width, width, shape[0])
     if modulated:
-        return ModulatedDecoder(f_dim, z_dim, shape, channels)
-    return ConvDecoder(f_dim + z_dim, shape, channels)
+        return ModulatedDecoder(f_dim, z_dim, shape, channels, patch)
+    return ConvDecoder(f_dim + z_dim, shape, channels, patch)
+
+
+def _whole_frames(patch: int) -> None:
+    """ValueError if frames that are no images are to be cut into patches."""
+    if patch != 1:
+        raise ValueError(f"patch must be 1 for frames (bins,), got {patch}")
 
 
 def over_frames(

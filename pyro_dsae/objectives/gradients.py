@@ -56,9 +56,8 @@ def add_gradients(
     value = elbo.loss_and_grads(  # type: ignore[attr-defined]
         *programs, x, **given
     )
-    for program in programs:
-        for weight in program.parameters():
-            if weight.grad is not None:
-                weight.grad /= len(x)
+    for weight in nn.ModuleList(programs).parameters():  # once those that programs share
+        if weight.grad is not None:
+            weight.grad /= len(x)
     value = value[0] if isinstance(value, tuple) else value
     return torch.as_tensor(value, dtype=torch.float32, device=x.device) / len(x)

@@ -57,7 +57,10 @@ def weights_elpd(inference_data: Any) -> Any:
         "good_k": good_k,
     }
     if _is_arviz_1():
-        return import_module("arviz_stats.utils").ELPDData(kind="loo", **parts)
+        utils = import_module("arviz_stats.utils")
+        if hasattr(utils, "ELPDDataLOO"):  # from 1.3 on
+            return utils.ELPDDataLOO(**parts)
+        return utils.ELPDData(kind="loo", **parts)
     from arviz.stats.stats_utils import ELPDData
 
     names = {"elpd": "elpd_loo", "p": "p_loo", "elpd_i": "loo_i"}

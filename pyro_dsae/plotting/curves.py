@@ -157,7 +157,7 @@ def loss_curve(
         got = described(torch.from_numpy(values)) if values.size else "none"
         raise ValueError(f"losses must be (steps,), at least one, got {got}")
     if not np.isfinite(values).all():
-        step = int(np.isfinite(values).argmin())
+        step = int(np.argmin(np.isfinite(values)))
         raise ValueError(f"losses must be finite, got {values[step]} at step {step}")
     scores = [finite("validation", score, ("step", "elbo")) for score in validation]
     width = max(1, len(values) // 50)

@@ -12,9 +12,18 @@ from .autoregressive import Autoregressive, AutoregressiveNormal
 from .base import CausalLaw, ContentPrior, Prior
 from .content import NormalContent
 from .exchangeable import ExchangeableNormal
+from .hidden_markov import HiddenMarkov, HiddenMarkovLaw
+from .kalman import Kalman, KalmanLaw
+from .linear_gaussian import LinearGaussian, LinearGaussianLaw
 from .mixture import AutoregressiveMixture, Mixture
 
-PRIORS: dict[str, type[Prior]] = {"autoregressive": Autoregressive, "mixture": Mixture}
+PRIORS: dict[str, type[Prior]] = {
+    "autoregressive": Autoregressive,
+    "mixture": Mixture,
+    "linear_gaussian": LinearGaussian,
+    "kalman": Kalman,
+    "hidden_markov": HiddenMarkov,
+}
 CONTENT_PRIORS: dict[str, type[ContentPrior]] = {"normal": NormalContent}
 
 Choice = str | Mapping[str, Any] | nn.Module
@@ -70,6 +79,12 @@ __all__ = [
     "Choice",
     "ContentPrior",
     "ExchangeableNormal",
+    "HiddenMarkov",
+    "HiddenMarkovLaw",
+    "Kalman",
+    "KalmanLaw",
+    "LinearGaussian",
+    "LinearGaussianLaw",
     "Mixture",
     "NormalContent",
     "Prior",

@@ -22,7 +22,8 @@ from torch.utils.data import Dataset, Subset
 from tqdm.auto import tqdm
 
 from .._numbers import check_whole
-from ..checks import as_frames, check_keywords, check_pair, check_range
+from ..checks import check_keywords, check_pair, check_range
+from ..nn import check_sequences
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
 from .batches import Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
@@ -180,8 +181,10 @@ def fit(
             if first:
                 bad = None if x.isfinite().all() else f"no step taken: {batches.describe(step)}"
                 _raise_in_all(bad)
-                as_frames(model, x, model)
+                check_sequences(x, getattr(model, "frame_shape", x.shape[2:]))
             extremes.append(torch.stack(x.aminmax()))
+            if first:
+                _check_ranges(model, extremes, 1, accelerator)
             weighted = KLWeights(weights)
             with weighted, accelerator.autocast(), pyro.validation_enabled(first):
                 loss = add_gradients(pair, elbo, (model, guide), x, given)

@@ -168,9 +168,7 @@ class TestBadFolders:
 
     def test_sixteen_bits(self, root):
         Image.fromarray(np.full((30, 40), 30000, np.uint16)).save(root / "person 9" / "frame2.png")
-        with pytest.raises(
-            ValueError, match="frame2.png must have 8 bits a channel, got mode I;16"
-        ):
+        with pytest.raises(ValueError, match="frame2.png must have 8 bits a channel, got mode I"):
             FrameFolders(root)
 
     def test_images_of_different_sizes(self, root):

@@ -75,6 +75,7 @@ def test_the_round_trip_of_speech(data_root, window, tmp_path):
         assert convergence < 0.15
 
 
+@pytest.mark.filterwarnings("error")
 def test_the_inverse_is_seeded():
     spectrum = LogSpectrum()
     frames = spectrum(sine(300.0))

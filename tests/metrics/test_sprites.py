@@ -85,7 +85,9 @@ def test_disentangled_oracle_is_perfect(oracle, judge, sprites):
         assert found["protocol_a"][name]["kl_recon"] == pytest.approx(0.0, abs=1e-6)
         assert found["protocol_a"][name]["kl_random"] > 1.0
     assert found["swap"] == dict.fromkeys(found["swap"], 1.0)
-    assert found["protocol_b_reverse"] == dict.fromkeys(("action", "action_type", "direction"), 1.0)
+    reverse = found["protocol_b_reverse"]
+    assert {reverse[name] for name in ("action", "action_type", "direction")} == {1.0}
+    assert reverse["inception_score"] > 8.5 and reverse["h_y_given_x"] < 0.05
     b = found["protocol_b"]
     assert b["static_accuracy"] == b["skin"] == b["hair"] == 1.0
     assert b["inception_score"] > 8.3
@@ -292,6 +294,8 @@ def test_table(oracle, judge, sprites):
     beside = metrics.format_table(found, published=True)
     for words in ("8.3840", "90.73%", "13.7510", f"{PUBLISHED_A['skin'][0]:.2%}"):
         assert words in beside
+    kept = beside[beside.index("Motion kept") : beside.index("Content kept")]
+    assert "90.73%" in next(line for line in kept.splitlines() if line.startswith("  action  "))
     assert max(map(len, beside.splitlines())) <= 120
 
 

@@ -48,6 +48,9 @@ def test_sites_and_gradients(pair, segments):
     for name, event in (("mu2", (4,)), ("z2", (4,)), ("z1", (3,)), ("x", (5, 20))):
         fn = replayed.nodes[name]["fn"]
         assert (fn.batch_shape, fn.event_shape) == ((12,), event)
+    p_z2 = replayed.nodes["z2"]["fn"]
+    torch.testing.assert_close(p_z2.mean, trace.nodes["mu2"]["value"])
+    torch.testing.assert_close(p_z2.stddev, torch.full((12, 4), 0.5))
     Trace_ELBO()(model, guide)(**segments).backward()
     for module in pair:
         for name, parameter in module.named_parameters():
@@ -95,6 +98,7 @@ def test_control(pair, segments):
     torch.testing.assert_close(pyro_dsae.swap(model, guide, content, dynamics), by_hand)
     assert pyro_dsae.reconstruct(model, guide, x).shape == x.shape
     assert pyro_dsae.generate(model, batch_size=2, num_frames=30).shape == (2, 30, 20)
+    assert pyro_dsae.generate(model).shape == (1, 20, 20)
 
 
 def test_fit_hands_it_the_labels(pair):

@@ -62,6 +62,14 @@ def test_the_rollout_is_the_recurrence(feed):
 
 
 @pytest.mark.parametrize("model_type", MODELS)
+def test_z_is_where_one_starts_and_what_the_other_hears(model_type):
+    model = model_type((20,), **SIZES)
+    nn.init.zeros_(model.prior.lstm.weight_ih_l0)  # deaf
+    differ = not torch.allclose(*model.states(torch.randn(2, 3), 4))
+    assert differ is (model_type is LSTMf)
+
+
+@pytest.mark.parametrize("model_type", MODELS)
 def test_control(x, model_type):
     model = model_type((3, 16, 16), **SIZES).eval()
     guide = LSTMGuide((3, 16, 16), **SIZES).eval()

@@ -5,17 +5,22 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import kept_bytes
+from torch import nn
 from torch.nn import functional as F
 
 import pyro_dsae
 from pyro_dsae.nn import (
+    MLP,
     ConvDecoder,
     ConvEncoder,
     ConvMaps,
+    GaussianHead,
     ModulatedDecoder,
     PairSummary,
     PooledEncoder,
+    keep_variance,
 )
+from pyro_dsae.nn.dense import SLOPE
 
 
 def by_hand(summary: PairSummary, h: torch.Tensor) -> torch.Tensor:
@@ -58,6 +63,7 @@ class TestFramesOfAnySize:
         framed[..., top : top + sides[0], left : left + sides[1]] = x
         torch.testing.assert_close(maps(x), maps.conv(framed))
         assert maps(x).shape[1:] == maps.shape
+        torch.testing.assert_close(maps.border.cut(framed), x)
 
     def test_decoders_draw_every_pixel(self, sides):
         for decoder in (
@@ -90,12 +96,55 @@ def test_sides_that_fit_have_no_border(monkeypatch):
         ConvEncoder((1, 30, 16), 4)(torch.rand(2, 1, 30, 16))
 
 
+@pytest.mark.parametrize("patch", [2, 4])
+@pytest.mark.parametrize("sides", [(64, 64), (40, 24), (33, 17)], ids=str)
+class TestPatches:
+    def test_cost_and_see_what_folded_frames_do(self, sides, patch):
+        """The maps are those of a network without patches over the frame folded by torch's own fold."""
+        whole = [-(-side // (16 * patch)) * 16 * patch for side in sides]
+        pads = [w - side for w, side in zip(whole, sides, strict=True)]
+        x = torch.rand(3, 2, *sides)
+        maps = ConvMaps((2, *sides), channels=2, patch=patch)
+        framed = F.pad(
+            x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2)
+        )
+        plain = ConvMaps((2 * patch**2, *(side // patch for side in whole)), channels=2)
+        plain.load_state_dict(maps.state_dict())
+        torch.testing.assert_close(maps(x), plain(F.pixel_unshuffle(framed, patch)))
+
+    def test_every_pixel_is_seen_and_drawn(self, sides, patch):
+        x = torch.rand(2, 3, *sides, requires_grad=True)
+        ConvEncoder((3, *sides), 6, 2, patch)(x).square().sum().backward()
+        assert (x.grad.abs().sum((0, 1)) > 0).all()
+        assert PooledEncoder((3, *sides), 6, 2, patch)(x).shape == (2, 6)
+        for decoder in (
+            ConvDecoder(5, (3, *sides), 2, patch),
+            ModulatedDecoder(3, 2, (3, *sides), 2, patch),
+        ):
+            frames = decoder(torch.randn(2, 4, 5))
+            assert frames.shape == (2, 4, 3, *sides) and frames.is_contiguous()
+            assert frames.std((0, 1)).min() > 0
+
+
+def test_patches_are_of_images():
+    for make in (pyro_dsae.DSAE, pyro_dsae.Factorised):
+        with pytest.raises(ValueError, match=r"patch must be 1 for frames \(bins,\), got 2"):
+            make((20,), f_dim=4, z_dim=2, channels=2, hidden=8, patch=2)
+        with pytest.raises(ValueError, match="patch must be at least 1, got 0"):
+            make((3, 32, 32), f_dim=4, z_dim=2, channels=2, hidden=8, patch=0)
+
+
 class TestPairSummary:
     @pytest.mark.parametrize("steps", [1, 2, 5])
     def test_is_the_convolution_over_concatenated_pairs(self, steps):
         summary = PairSummary((3, 4, 2), 8)
         h = torch.randn(2, steps, 3, 4, 2)
         torch.testing.assert_close(summary(h), by_hand(summary, h), rtol=1e-4, atol=1e-5)
+
+    def test_signals_neither_fade_nor_grow(self):
+        summary = PairSummary((128,), 256)
+        first, second = summary.halves(F.leaky_relu(torch.randn(500, 128, 1, 1), SLOPE)).chunk(2, 1)
+        assert (first + second.roll(1, 0)).square().mean().item() == pytest.approx(1, rel=0.1)
 
     def test_vectors_are_maps_of_one_place(self):
         summary = PairSummary((6,), 8)
@@ -159,3 +208,41 @@ def test_pooled_features_do_not_say_where(side):
     other = torch.rand(2, 3, 1, side, side)
     assert encoder(other).shape == (2, 3, 12)
     assert not torch.allclose(encoder(other)[0, 0], encoder(other)[0, 1])
+
+
+def test_pooled_features_do_not_say_how_often():
+    """Of each map the highest value: two of a thing, far apart, are as one."""
+    encoder = PooledEncoder((1, 32, 128), 12, 4)
+    one = torch.zeros(1, 1, 32, 128)
+    one[..., 14:18, 30:34] = torch.rand(4, 4)
+    torch.testing.assert_close(encoder(one + one.roll(64, -1)), encoder(one))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(128, 256), (500, 128)),
+        (nn.Conv2d(32, 64, 4, 2), (8, 32, 20, 20)),
+        (nn.ConvTranspose2d(32, 64, 4, 2), (8, 32, 20, 20)),
+    ],
+    ids=["dense", "convolution", "deconvolution"],
+)
+def test_signals_neither_fade_nor_grow(layer, shape):
+    keep_variance(layer)
+    out = layer(F.leaky_relu(torch.randn(shape), SLOPE))
+    inside = out[..., 4:-4, 4:-4] if out.dim() == 4 else out
+    assert inside.square().mean().item() == pytest.approx(1, rel=0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_laws_are_of_single_precision(dtype):
+    with torch.autocast("cpu", dtype):
+        loc, scale = GaussianHead(4, 2)(torch.randn(3, 4))
+    assert loc.dtype == scale.dtype == torch.float32
+
+
+def test_an_mlp_ends_in_a_dense_layer():
+    h = torch.randn(5, 3)
+    mlp = MLP(3, 2)  # its bias starts at 0
+    torch.testing.assert_close(mlp(-h), -mlp(h))
+    assert not torch.allclose(MLP(3, 4, 2)(-h), -MLP(3, 4, 2)(h))

@@ -46,5 +46,7 @@ class TestExchangeableNormal:
             ExchangeableNormal(torch.zeros(3), torch.ones(3), 0)
         with pytest.raises(ValueError, match="between 1 and 4 steps .*the law has 5.*, got 5"):
             self.law().prefix_condition(torch.zeros(4, 5, 3))
+        with pytest.raises(ValueError, match="between 1 and 4 steps .*, got 0"):
+            self.law().prefix_condition(torch.zeros(4, 0, 3))
         with pytest.raises(ValueError, match="within the support"):
             self.law(validate_args=True).log_prob(torch.full((4, 5, 3), torch.nan))

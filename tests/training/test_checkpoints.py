@@ -192,6 +192,15 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(
     assert resumed.losses == whole[1].losses
 
 
+@pytest.fixture
+def sigint():
+    """Python's own handler, also in a job that a shell started deaf to Ctrl-C, as with ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("sigint")
 def test_a_second_ctrl_c_does_not_wait(make_pair, x, tmp_path):
     def twice(history):
         signal.raise_signal(signal.SIGINT)

@@ -87,6 +87,13 @@ def test_resume_continues_to_the_same_losses(make_pair, x, tmp_path, stop):
     assert torch.equal(weights(*pair), weights(*whole_pair))
 
 
+def test_the_time_adds_up(make_pair, x):
+    seconds = []
+    options = {"steps": 20, "log_every": 1, "callback": lambda h: seconds.append(h.seconds), **CPU}
+    fit(*make_pair(), x[:2], **options)
+    assert seconds == sorted({*seconds})
+
+
 def test_epochs_are_passes_over_the_data(make_pair, x):
     assert fit(*make_pair(), x, epochs=2, batch_size=4, **CPU).step == 6
 

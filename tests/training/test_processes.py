@@ -103,14 +103,15 @@ def in_each_process(folder: Path) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM)
     )
 
-    broken = data()
-    broken[second_of_first_batch()] = float("nan")
+    broken, loud = data(), data()
+    broken[second_of_first_batch()], loud[second_of_first_batch()] = float("nan"), 3.0
     found = {
         "certain": train(BATCH, validation=data()[:5], validate_every=7),
-        "noisy": train(BATCH, **NOISY),
+        "noisy": train(BATCH, **NOISY) | {"next_draw": torch.randn(8)},
         "saved": train(BATCH, checkpoint_dir=folder / "by_two", checkpoint_every=11),
         "resumed": train(BATCH, checkpoint_dir=folder / "by_one", **RESUMED),
         "nan_in_data": error(NonFiniteLossError, x=broken),
+        "out_of_range": error(ValueError, x=loud),
         "nan_in_loss": error(NonFiniteLossError, kl_weights={"f": not_a_number}),
         "ctrl_c": error(KeyboardInterrupt, **ctrl_c),
         "sigterm": error(SystemExit, **sigterm),
@@ -183,11 +184,17 @@ def test_all_processes_end_with_the_same_weights_and_history(two):
 
 
 def test_with_noise_the_curves_agree(two):
-    """Each process draws its own noise: the curves agree where they are smoothed."""
+    """The curves agree where they are smoothed."""
     alone = torch.tensor(train(PROCESSES * BATCH, **NOISY)["losses"]).view(-1, 20).mean(1)
     curve = torch.tensor(two[0]["noisy"]["losses"]).view(-1, 20).mean(1)
     torch.testing.assert_close(curve, alone, rtol=0.04, atol=0)
     assert alone[-1] < 0.85 * alone[0]
+
+
+def test_each_process_draws_its_own_noise(two):
+    """Seeded alike, all would go on with the same numbers."""
+    first, second = (found["noisy"]["next_draw"] for found in two)
+    assert not first.isclose(second).any()
 
 
 def test_validation_is_shared_out(one, two):
@@ -211,6 +218,7 @@ def test_resume_with_fewer_processes(one, two, folder):
 def test_what_one_process_sees_stops_all(two, folder):
     for key, message in (
         ("nan_in_data", rf"no step taken: .*not finite in sequences \[{second_of_first_batch()}\]"),
+        ("out_of_range", r"x must be in \[0, 1\] .* to 3, in steps 0 to 0"),
         ("nan_in_loss", "the loss is nan at step 5, batch 2 of epoch 1 .*x is finite"),
         ("ctrl_c", f"stopped after step 6 of {STEPS}; go on from {folder}/SIGINT/step-00000006"),
         ("sigterm", "143"),
