@@ -49,6 +49,8 @@ class Preset:
     steps: int
     lr: float
     schedule: str = "cosine"
+    prior: str | dict[str, Any] = "autoregressive"
+    content_prior: str | dict[str, Any] = "normal"
 
     @property
     def networks(self) -> dict[str, Any]:

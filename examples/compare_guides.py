@@ -6,6 +6,7 @@ side by side how near each comes to the evidence, what its latents spend, and wh
     python examples/compare_guides.py                              # three guides, two seeds, on a laptop
     python examples/compare_guides.py --guides factorised full --budget 120s
     python examples/compare_guides.py --freeze-model               # one model, the guides fitted to it
+    python examples/compare_guides.py --prior linear_gaussian --guides factorised structured
     python examples/compare_guides.py --rates 0.5 1 2 4            # what an encoding costs, too
 """
 
@@ -37,6 +38,7 @@ from torch import Tensor, nn
 import pyro_dsae
 from pyro_dsae import metrics, plotting
 from pyro_dsae.data import ProceduralSprites, RandomFrames, Sprites
+from pyro_dsae.priors import PRIORS
 
 MODELS = {"dsae": pyro_dsae.DSAE, "unordered": pyro_dsae.Unordered}
 WEIGHTS = {"f": 1.0, "z": 1.0}  # the ELBO itself: other weights would favour other posteriors
@@ -144,7 +146,13 @@ def main() -> None:
     )
     options.add_argument("--model", choices=tuple(MODELS), default="dsae")
     options.add_argument(
-        "--guides", nargs="+", choices=tuple(GUIDES), default=[*GUIDES], action=Distinct
+        "--guides", nargs="+", choices=(*GUIDES, "structured"), default=[*GUIDES], action=Distinct
+    )
+    options.add_argument(
+        "--prior",
+        choices=tuple(PRIORS),
+        default="autoregressive",
+        help="of z; the guide 'structured' goes with linear_gaussian",
     )
     add_options(options, "700")
     options.add_argument(
@@ -171,6 +179,10 @@ def main() -> None:
     args = read(options)
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers")
+    if "structured" in args.guides and (args.prior, args.model) != ("linear_gaussian", "dsae"):
+        options.error(
+            "--guides structured goes with --prior linear_gaussian and --model dsae alone"
+        )
     names = ["joint", *args.guides] if args.freeze_model else args.guides
     seeds = range(args.seed, args.seed + args.seeds)
     grid = [{"guide": name, "seed": seed} for seed in seeds for name in names]
@@ -179,7 +191,8 @@ def main() -> None:
         f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
     ]
     run, preset = Run(options, args, parts), PRESETS[args.preset]
-    preset = replace(preset, size=args.size or preset.size)
+    size = args.size or preset.size
+    preset = replace(preset, size=size, prior=args.prior, content_prior="normal")
     if args.data == "lpc":
         with run.reading():
             train, test = (

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -103,7 +104,7 @@ class OnSprites:
             )
 
     def make_pair(self, prior: str) -> Pair:
-        return sprites.make_pair(self.preset, "factorised", prior=prior)
+        return sprites.make_pair(replace(self.preset, prior=prior), "factorised")
 
     def protocols(self, pair: Pair) -> Protocols:
         args = self.args

@@ -21,10 +21,20 @@ from torch import nn
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import ProceduralSprites, Sprites
+from pyro_dsae.priors import CONTENT_PRIORS, PRIORS
 
 PRESETS = {
     "quick": Preset(
-        32, f_dim=32, z_dim=6, channels=16, hidden=128, batch_size=32, steps=2600, lr=4e-3
+        32,
+        f_dim=32,
+        z_dim=6,
+        channels=16,
+        hidden=128,
+        batch_size=32,
+        steps=2600,
+        lr=4e-3,
+        prior="mixture",
+        content_prior="flow",
     ),
     "paper": Preset(
         64,
@@ -46,17 +56,22 @@ def make_pair(
     *,
     plain: bool = False,
     model: type[nn.Module] = pyro_dsae.DSAE,
-    prior: str | None = None,
 ) -> Pair:
     """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
     frame, sizes = (3, preset.size, preset.size), preset.networks
     if plain:
-        return model(frame, prior=prior, **sizes), GUIDES[guide](frame, **sizes)
-    return model(frame, modulated=True, prior=prior, **sizes), GUIDES[guide](
+        return model(frame, **sizes), GUIDES[guide](frame, **sizes)
+    laws = {"content_prior": preset.content_prior}
+    if model is pyro_dsae.DSAE:
+        laws["prior"] = preset.prior
+    made = model(frame, modulated=True, **laws, **sizes)
+    shared = {"prior": made.prior} if guide == "structured" else {}
+    return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
         content_encoder=True,
         content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
         dynamics_view=views.Recolour(),
+        **shared,
         **sizes,
     )
 
@@ -109,6 +124,10 @@ def main() -> None:
         help="of every convolution, such as 256 (default: the preset's)",
     )
     options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
+    options.add_argument("--prior", choices=tuple(PRIORS), help="of z (default: the preset's)")
+    options.add_argument(
+        "--content-prior", choices=tuple(CONTENT_PRIORS), help="of f (default: the preset's)"
+    )
     options.add_argument(
         "--judged",
         type=at_least(9),
@@ -121,7 +140,11 @@ def main() -> None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
     run, preset = Run(options, args), PRESETS[args.preset]
     channels = (args.filters,) * 4 if args.filters else preset.channels
-    preset = replace(preset, size=args.size or preset.size, channels=channels)
+    laws = {"prior": args.prior, "content_prior": args.content_prior}
+    laws = {name: law for name, law in laws.items() if law is not None}
+    if args.plain and laws:
+        options.error("--plain is the paper's own model, which has priors of its own")
+    preset = replace(preset, size=args.size or preset.size, channels=channels, **laws)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":

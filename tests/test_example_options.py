@@ -77,6 +77,15 @@ def test_options_of_all_examples(refused, name, options, words):
         ("faces --held-out nan", "--held-out: must be between 0 and 1, got nan"),
         ("speech --held-out 0", "--held-out: must be between 0 and 1, got 0"),
         ("speech --pairs 0", "--pairs: must be a whole number from 1 on, got 0"),
+        (
+            "compare_guides --guides structured",
+            "--guides structured goes with --prior linear_gaussian",
+        ),
+        (
+            "compare_guides --guides structured --prior linear_gaussian --model unordered",
+            "--guides structured goes with --prior linear_gaussian",
+        ),
+        ("sprites --plain --prior mixture", "--plain is the paper's own model"),
         ("compare_guides --sequences 3", "--sequences: must be a whole number from 9 on, got 3"),
         ("compare_guides --sequences 9999", "--sequences must be at most 2664"),
         ("compare_guides --judged 33", "--judged: must be a whole number from 34 on, got 33"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -391,6 +392,18 @@ class TestSave:
         names = {path.name for path in folder.iterdir()}
         assert names == {"model", "guide", "index.json", "notes.txt"}
         assert "| `f_dim` | 4 |" in (folder / "model/README.md").read_text()
+
+    def test_at_no_moment_is_there_an_index_of_half_a_pair(self, make_pair, folder, monkeypatch):
+        real, seen = os.replace, []
+
+        def look(*paths):
+            real(*paths)
+            seen.append({path.name for path in folder.glob("[!.]*")})
+
+        monkeypatch.setattr(os, "replace", look)
+        pyro_dsae.save(folder, *make_pair(seed=1))
+        assert len(seen) == 6
+        assert all(names >= {"model", "guide"} for names in seen if "index.json" in names)
 
     def test_while_another_loads_gives_it_no_mixture(self, make_pair, x, tmp_path):
         def saved(seed):

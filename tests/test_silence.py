@@ -109,6 +109,9 @@ class TestFramesAsTheyCome:
         pyro_dsae.generate(Elsewhere(), f=f, num_frames=3)
         assert seen[0].device.type == "meta"
 
+    def test_the_ends_of_the_range_are_within(self, make_pair, x):
+        assert pyro_dsae.reconstruct(*make_pair(), x.round()).isfinite().all()
+
     def test_a_normal_likelihood_takes_any_range(self, make_pair, x):
         model, guide = make_pair(likelihood="normal")
         assert pyro_dsae.reconstruct(model, guide, 5 * x - 2).isfinite().all()

@@ -10,21 +10,17 @@ from torch import nn
 
 from .autoregressive import Autoregressive, AutoregressiveNormal
 from .base import CausalLaw, ContentPrior, Prior
-from .content import NormalContent
+from .content import MixtureContent, NormalContent, NormalMixture
 from .exchangeable import ExchangeableNormal
-from .hidden_markov import HiddenMarkov, HiddenMarkovLaw
-from .kalman import Kalman, KalmanLaw
-from .linear_gaussian import LinearGaussian, LinearGaussianLaw
+from .flow import Flow, FlowContent
 from .mixture import AutoregressiveMixture, Mixture
 
-PRIORS: dict[str, type[Prior]] = {
-    "autoregressive": Autoregressive,
-    "mixture": Mixture,
-    "linear_gaussian": LinearGaussian,
-    "kalman": Kalman,
-    "hidden_markov": HiddenMarkov,
+PRIORS: dict[str, type[Prior]] = {"autoregressive": Autoregressive, "mixture": Mixture}
+CONTENT_PRIORS: dict[str, type[ContentPrior]] = {
+    "normal": NormalContent,
+    "mixture": MixtureContent,
+    "flow": FlowContent,
 }
-CONTENT_PRIORS: dict[str, type[ContentPrior]] = {"normal": NormalContent}
 
 Choice = str | Mapping[str, Any] | nn.Module
 
@@ -79,14 +75,12 @@ __all__ = [
     "Choice",
     "ContentPrior",
     "ExchangeableNormal",
-    "HiddenMarkov",
-    "HiddenMarkovLaw",
-    "Kalman",
-    "KalmanLaw",
-    "LinearGaussian",
-    "LinearGaussianLaw",
+    "Flow",
+    "FlowContent",
     "Mixture",
+    "MixtureContent",
     "NormalContent",
+    "NormalMixture",
     "Prior",
     "make_content_prior",
     "make_prior",

@@ -44,7 +44,7 @@ class Mixture(CausalLSTM, Prior):
     """
 
     def __init__(
-        self, z_dim: int, hidden: int = 256, *, components: int = 8, residual: bool = False
+        self, z_dim: int, hidden: int = 256, *, components: int = 32, residual: bool = False
     ) -> None:
         check_whole(1, components=components)
         super().__init__(z_dim, hidden)

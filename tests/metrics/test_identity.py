@@ -73,6 +73,13 @@ def test_centring_takes_away_what_all_share(people):
     assert shifted["pixels"] == pytest.approx(plain["pixels"], abs=0.01)
 
 
+def test_of_two_people_each_half_is_centred_by_itself(people):
+    """Then they are opposites on either side: both are found, or neither."""
+    noise = [x[:, :, 1:] for x in people[:2]]
+    shares = {metrics.identity(RowGuide(0), noise, repeats=1, seed=s)["pixels"] for s in range(20)}
+    assert shares == {0.0, 1.0}
+
+
 def test_halves_are_disjoint_and_complete(people):
     named = [torch.full((len(x), 1, 8, 8), 0.0) for x in people]
     for i, x in enumerate(named):

@@ -77,6 +77,7 @@ def test_control(x, model_type):
     swapped = pyro_dsae.swap(model, guide, x, x.flip(0))
     by_hand = pyro_dsae.generate(model, f=latents["f"], z=others["z"], num_frames=4)
     torch.testing.assert_close(swapped, by_hand)
+    assert pyro_dsae.swap(model, guide, x, x[:, :3]).shape == (12, 3, 3, 16, 16)
     assert pyro_dsae.generate(model, f=latents["f"], num_frames=50).shape[:2] == (12, 50)
 
     pyro.set_rng_seed(0)

@@ -113,6 +113,7 @@ def test_one_step_and_one_dimension(choice, sizes):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("choice", ["linear_gaussian", "kalman", "hidden_markov", "switching"])
 def test_long_draws_stay_in_bounds(choice):
     for seed in range(40):
         torch.manual_seed(seed)

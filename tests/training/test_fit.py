@@ -84,6 +84,7 @@ def test_resume_continues_to_the_same_losses(make_pair, x, tmp_path, stop):
     resumed = fit(*pair, x, checkpoint_dir=folder, checkpoint_every=stop, resume=True, **options)
     assert resumed.losses == whole.losses
     assert resumed.validation == whole.validation
+    assert [scores["step"] for scores in whole.validation] == [2, 4, 6, 8, 9]
     assert torch.equal(weights(*pair), weights(*whole_pair))
 
 
