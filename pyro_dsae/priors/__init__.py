@@ -13,9 +13,18 @@ from .base import CausalLaw, ContentPrior, Prior
 from .content import MixtureContent, NormalContent, NormalMixture
 from .exchangeable import ExchangeableNormal
 from .flow import Flow, FlowContent
+from .hidden_markov import HiddenMarkov, HiddenMarkovLaw
+from .kalman import Kalman, KalmanLaw
+from .linear_gaussian import LinearGaussian, LinearGaussianLaw
 from .mixture import AutoregressiveMixture, Mixture
 
-PRIORS: dict[str, type[Prior]] = {"autoregressive": Autoregressive, "mixture": Mixture}
+PRIORS: dict[str, type[Prior]] = {
+    "autoregressive": Autoregressive,
+    "mixture": Mixture,
+    "linear_gaussian": LinearGaussian,
+    "kalman": Kalman,
+    "hidden_markov": HiddenMarkov,
+}
 CONTENT_PRIORS: dict[str, type[ContentPrior]] = {
     "normal": NormalContent,
     "mixture": MixtureContent,
@@ -77,6 +86,12 @@ __all__ = [
     "ExchangeableNormal",
     "Flow",
     "FlowContent",
+    "HiddenMarkov",
+    "HiddenMarkovLaw",
+    "Kalman",
+    "KalmanLaw",
+    "LinearGaussian",
+    "LinearGaussianLaw",
     "Mixture",
     "MixtureContent",
     "NormalContent",

@@ -60,7 +60,7 @@ def _coupling(f_dim: int, hidden: int) -> SplineCoupling:
     sizes = [upper * BINS, upper * BINS, upper * (BINS - 1), upper * BINS]
     network = _Bends(lower, [hidden, hidden], sizes)
     last: Any = network.layers[-1]
-    nn.init.normal_(last.weight, 0.0, 0.01)
+    nn.init.normal_(last.weight, 0.0, 1e-3)
     nn.init.zeros_(last.bias)
     # Bins as high as wide, and slopes of 1 by a softplus above Pyro's least, 0.001: the identity.
     slope = REACH * math.atanh(math.log(math.expm1(1 - 1e-3)) / REACH)
@@ -81,7 +81,7 @@ class FlowContent(ContentPrior):
     :param hidden: units of the two hidden layers of each coupling's network.
     """
 
-    def __init__(self, f_dim: int, *, layers: int = 4, hidden: int = 64) -> None:
+    def __init__(self, f_dim: int, *, layers: int = 8, hidden: int = 64) -> None:
         super().__init__()
         check_whole(2, f_dim=f_dim)
         check_whole(1, layers=layers, hidden=hidden)
