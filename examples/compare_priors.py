@@ -3,7 +3,7 @@
 Trains the same model once with each prior of z_1:T, from the same seeds and for as many steps or seconds, on
 characters that act and on a ball that bounces. Sets side by side how near each comes to the evidence, what a
 judge says of what it draws and how its ball moves on, and what a step and a drawn frame take. The guide is
-the factorised one throughout.
+the factorised one throughout, and f has the preset's prior.
 
     python examples/compare_priors.py                              # all priors, on both data sets
     python examples/compare_priors.py --data ball --priors autoregressive mixture --seeds 1

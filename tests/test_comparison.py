@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -151,5 +152,6 @@ def test_the_ball_moves_on_from_where_it_is_if_its_prior_can(
 @pytest.mark.parametrize("name", priors.PRIORS)
 def test_a_pair_for_sprites_with_each_prior(examples, small_examples, name):
     sprites = examples["sprites"]
-    model, _ = sprites.make_pair(sprites.PRESETS["quick"], "factorised", prior=name)
+    preset = replace(sprites.PRESETS["quick"], prior=name)
+    model, _ = sprites.make_pair(preset, "factorised")
     assert type(model.prior) is priors.PRIORS[name]
