@@ -100,12 +100,16 @@ def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
         plotting.animate(frames, out / name)
 
 
-def weights(steps: int) -> dict[str, Any]:
-    """KL weights that rise once the model has found its latents, for a prior to sample from."""
+def weights(steps: int, content_prior: str = "flow") -> dict[str, Any]:
+    """KL weights that rise once the model has found its latents, for a prior to sample from.
+
+    A flow learns whatever contents there are; N(0, I) has to be filled by them.
+    """
     start, stop = int(0.15 * steps), int(0.4 * steps) + 1
+    last = {"z": 5.0, **({"f": 4.0} if content_prior == "normal" else {})}
     return {
-        site: pyro_dsae.piecewise_linear((start, 1.0), (stop, last))
-        for site, last in (("f", 4.0), ("z", 5.0))
+        site: pyro_dsae.piecewise_linear((start, 1.0), (stop, weight))
+        for site, weight in last.items()
     }
 
 
@@ -165,7 +169,7 @@ def main() -> None:
         lambda: make_pair(preset, args.guide, plain=args.plain),
         train,
         preset,
-        kl_weights=lambda steps: {} if args.plain else weights(steps),
+        kl_weights=lambda steps: {} if args.plain else weights(steps, preset.content_prior),
     )
     run.alone()
 
