@@ -63,7 +63,7 @@ class TestFramesOfAnySize:
         framed[..., top : top + sides[0], left : left + sides[1]] = x
         torch.testing.assert_close(maps(x), maps.conv(framed))
         assert maps(x).shape[1:] == maps.shape
-        torch.testing.assert_close(maps.border.cut(framed), x)
+        torch.testing.assert_close(maps.canvas.cut(framed), x)
 
     def test_decoders_draw_every_pixel(self, sides):
         for decoder in (
