@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from .._numbers import check_whole
 from ..nn import Contractions
 from ..nn.time import REACH
-from .base import CausalLaw, Prior, Shape
+from .base import CausalLaw, Prior
 from .linear_gaussian import Noise
 
 FLOOR = 0.03
@@ -28,26 +29,13 @@ class HiddenMarkovLaw(CausalLaw):
     """p(z_1:T) by the forward algorithm, a product with the K x K matrix a step. Draws carry no gradient.
 
     :param prior: the :class:`HiddenMarkov` that gives the laws of states and of what is seen of them.
-    :param num_frames: T; the rest is as for :class:`~pyro_dsae.priors.CausalLaw`.
+    :param num_frames: T.
+    :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
     """
 
-    def __init__(
-        self,
-        prior: HiddenMarkov,
-        num_frames: int,
-        *,
-        past: Tensor | None = None,
-        batch_shape: Shape = (),
-        validate_args: bool | None = None,
-    ) -> None:
+    def __init__(self, prior: HiddenMarkov, num_frames: int, **options: Any) -> None:
         self.prior = prior
-        super().__init__(
-            num_frames,
-            prior.z_dim,
-            past=past,
-            batch_shape=batch_shape,
-            validate_args=validate_args,
-        )
+        super().__init__(num_frames, prior.z_dim, **options)
 
     def _like(self) -> Tensor:
         return self.prior.start

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from .._numbers import check_whole
 from ..nn import CausalLSTM, Contractions
-from .base import CausalLaw, Prior, Shape
+from .base import CausalLaw, Prior
 from .linear_gaussian import Noise
 
 FLOOR = 0.01
@@ -51,26 +51,13 @@ class KalmanLaw(CausalLaw):
     own, the gain, and the factor of what is then left to know of s_t. Draws carry no gradient.
 
     :param prior: the :class:`Kalman` that gives the matrices.
-    :param num_frames: T; the rest is as for :class:`~pyro_dsae.priors.CausalLaw`.
+    :param num_frames: T.
+    :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
     """
 
-    def __init__(
-        self,
-        prior: Kalman,
-        num_frames: int,
-        *,
-        past: Tensor | None = None,
-        batch_shape: Shape = (),
-        validate_args: bool | None = None,
-    ) -> None:
+    def __init__(self, prior: Kalman, num_frames: int, **options: Any) -> None:
         self.prior = prior
-        super().__init__(
-            num_frames,
-            prior.z_dim,
-            past=past,
-            batch_shape=batch_shape,
-            validate_args=validate_args,
-        )
+        super().__init__(num_frames, prior.z_dim, **options)
 
     def _like(self) -> Tensor:
         return self.prior.start
