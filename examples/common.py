@@ -51,11 +51,12 @@ class Preset:
     schedule: str = "cosine"
     prior: str | dict[str, Any] = "autoregressive"
     content_prior: str | dict[str, Any] = "normal"
+    patch: int = 1
 
     @property
     def networks(self) -> dict[str, Any]:
         """The sizes that a model and its guide have in common."""
-        names = ("f_dim", "z_dim", "channels", "hidden")
+        names = ("f_dim", "z_dim", "channels", "hidden", *(("patch",) if self.patch > 1 else ()))
         return {name: getattr(self, name) for name in names}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,12 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """The options that every example has."""
+def parser(
+    name: str, description: str, presets: Sequence[str] = ("quick", "paper")
+) -> argparse.ArgumentParser:
+    """The options that every example has; the first of ``presets`` is the default."""
     options = argparse.ArgumentParser(description=description, formatter_class=Help)
-    options.add_argument(
-        "--preset", choices=("quick", "paper"), default="quick", help="sizes and schedule"
-    )
+    options.add_argument("--preset", choices=presets, default=presets[0], help="sizes and schedule")
     options.add_argument(
         "--device", choices=DEVICES, help="where to train (default: the accelerator, if any)"
     )

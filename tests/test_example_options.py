@@ -17,6 +17,8 @@ from PIL import Image
 
 import pyro_dsae
 from pyro_dsae.data import Sequences
+from pyro_dsae.nn import ConvDecoder
+from pyro_dsae.priors import Autoregressive, Mixture
 
 FOLDER = Path(__file__).parents[1] / "examples"
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options"})
@@ -85,7 +87,10 @@ def test_options_of_all_examples(refused, name, options, words):
             "compare_guides --guides structured --prior linear_gaussian --model unordered",
             "--guides structured goes with --prior linear_gaussian",
         ),
-        ("sprites --plain --prior mixture", "--plain is the paper's own model"),
+        ("sprites --plain --prior mixture", "is the paper's own model"),
+        ("sprites --preset paper --content-prior flow", "--preset paper, is the paper's own model"),
+        ("sprites --preset lpc", "LPC sprites need --root, the folder of their layers"),
+        ("sprites --data lpc", "LPC sprites need --root, the folder of their layers"),
         ("compare_guides --sequences 3", "--sequences: must be a whole number from 9 on, got 3"),
         ("compare_guides --sequences 9999", "--sequences must be at most 2664"),
         ("compare_guides --judged 33", "--judged: must be a whole number from 34 on, got 33"),
@@ -113,7 +118,7 @@ def test_options_of_one_example(refused, command, words):
 @pytest.mark.parametrize(
     ("command", "missing", "empty"),
     [
-        ("sprites --data lpc", "root is not a folder: there", "root lacks the sheet there"),
+        ("sprites", "root is not a folder: there", "root lacks the sheet there"),
         ("sheets --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
@@ -234,6 +239,25 @@ def test_an_example_is_a_command(tmp_path):
     assert done.stderr.splitlines()[-1] == (
         "sprites.py: error: argument --steps: must be a whole number from 1 on, got 0"
     )
+
+
+def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
+    sprites = examples["sprites"]
+    presets = sprites.PRESETS
+    paper = presets["paper"]
+    model, guide = sprites.make_pair(paper, "full", plain=True)
+    assert (guide.f_dim, guide.z_dim, guide.content_view, guide.dynamics_view) == (
+        256,
+        32,
+        None,
+        None,
+    )
+    assert guide.encoder.maps.shape == (256, 4, 4) and guide.summary.lstm.hidden_size == 512
+    assert type(model.decoder) is ConvDecoder and type(model.prior) is Autoregressive
+
+    model, guide = sprites.make_pair(presets["lpc"], "factorised")
+    assert model.decoder.canvas.patch == guide.content_encoder.maps.canvas.patch == 2
+    assert guide.dynamics_view is not None and isinstance(model.prior, Mixture)
 
 
 @pytest.fixture
