@@ -152,6 +152,11 @@ def main() -> None:
         "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
     options.add_argument(
+        "--patch",
+        type=at_least(1),
+        help="pixels folded into channels, p x p (default: the preset's)",
+    )
+    options.add_argument(
         "--filters",
         type=at_least(1),
         help="of every convolution, such as 256 (default: the preset's)",
@@ -184,7 +189,8 @@ def main() -> None:
         options.error(
             "--plain, as --preset paper, is the paper's own model, with priors of its own"
         )
-    preset = replace(preset, size=args.size or preset.size, channels=channels, **laws)
+    size, patch = args.size or preset.size, args.patch or preset.patch
+    preset = replace(preset, size=size, patch=patch, channels=channels, **laws)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     if args.data == "lpc":

@@ -63,6 +63,19 @@ def test_priors_are_measured_beside_the_lstms(tmp_path, monkeypatch):
     assert bench.furthest("hidden_markov", seeds=1, steps=20)["untrained"] < 20
 
 
+def test_patches_are_measured_beside_each_other(tmp_path, monkeypatch):
+    out = tmp_path / "patches.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("patches")
+    options = ["--sizes", "32", "--patches", "1", "2", "--rounds", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["patches.py", *options])
+    monkeypatch.setattr(bench, "apart", lambda function, *arguments: function(*arguments))
+    bench.main()
+    found = json.loads(out.read_text())
+    assert found["32x32, patch 1"]["over_the_first"] == 1
+    assert 0 < found["32x32, patch 2"]["ms"] and found["32x32, patch 2"]["memory_bytes"] > 1e7
+
+
 @pytest.mark.parametrize("files", [(), ("trainer.py", "model.py")])
 def test_a_folder_of_neither_peer(peers, tmp_path, files):
     for name in files:

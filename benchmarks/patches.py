@@ -1,0 +1,117 @@
+"""What folding p x p pixels into channels costs, and what it brings: patch 1, 2 and 4.
+
+    python benchmarks/patches.py --out benchmarks/results/patches.json
+
+The model of the ``quick`` preset of ``examples/sprites.py`` on its procedural sprites. ``ms`` is a training
+step without the optimiser's, all patches taking turns in one process; ``memory_bytes`` the most that a process
+holds for such steps alone. With ``--seconds`` each is then trained as the preset is, for as many steps as it
+takes in that time, and the judge says how well it swaps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyro
+import torch
+from common import apart, peak_bytes, ratio, record, take_turns, write
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import metrics, views
+from pyro_dsae.data import ProceduralSprites, cache_dir
+
+BATCH, LR = 32, 4e-3  # of the quick preset
+SIZES = {"f_dim": 32, "z_dim": 6, "channels": 16, "hidden": 128}
+
+
+def make_pair(size: int, patch: int) -> tuple[nn.Module, nn.Module]:
+    """Model and guide of the quick preset."""
+    torch.manual_seed(0)
+    frame, sizes = (3, size, size), {**SIZES, "patch": patch}
+    laws = {"prior": "mixture", "content_prior": "flow"}
+    return pyro_dsae.DSAE(frame, modulated=True, **laws, **sizes), pyro_dsae.Factorised(
+        frame,
+        content_encoder=True,
+        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(size // 16)),
+        dynamics_view=views.Recolour(),
+        **sizes,
+    )
+
+
+def step(size: int, patch: int) -> Callable[[], None]:
+    """A training step, without the optimiser's."""
+    model, guide = make_pair(size, patch)
+    x = torch.rand(BATCH, 8, 3, size, size)
+    elbo = pyro.infer.Trace_ELBO()
+
+    def call() -> None:
+        nn.Module.zero_grad(model), nn.Module.zero_grad(guide)
+        with pyro.validation_enabled(False):  # as in fit, after its first step
+            elbo.differentiable_loss(model, guide, x).backward()
+
+    return call
+
+
+def memory(size: int, patch: int) -> int:
+    """The most that three steps hold, and all that has been imported."""
+    call = step(size, patch)
+    for _ in range(3):
+        call()
+    return peak_bytes("cpu")
+
+
+def figures(size: int, patch: int, steps: int) -> dict[str, float]:
+    """After training: the ELBO of test sequences, nats, and the swap."""
+    train, test = (ProceduralSprites(split, size=size) for split in ("train", "test"))
+    judge = metrics.load_or_train_judge(train, test, cache_dir=cache_dir(), device="cpu")
+    model, guide = make_pair(size, patch)
+    rising = pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 5.0))
+    pyro_dsae.fit(
+        model,
+        guide,
+        train,
+        steps=steps,
+        batch_size=BATCH,
+        lr=LR,
+        kl_weights={"z": rising},
+        device="cpu",
+    )
+    swapped = metrics.swap(model, guide, judge, test, num_sequences=900)
+    elbo = pyro_dsae.evaluate_elbo(model, guide, test.frames[::3])["elbo"]
+    return {"static": swapped["static_accuracy"], "action": swapped["action"], "elbo": elbo}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--sizes", nargs="+", type=int, default=[64, 128])
+    options.add_argument("--patches", nargs="+", type=int, default=[1, 2, 4])
+    options.add_argument("--rounds", type=int, default=10)
+    options.add_argument("--seconds", type=float, help="of training each (default: none)")
+    options.add_argument("--out", type=Path)
+    args = options.parse_args()
+    results: dict[str, Any] = {}
+    for size in args.sizes:
+        taken = take_turns({str(patch): step(size, patch) for patch in args.patches}, args.rounds)
+        for patch in args.patches:
+            mine = taken[str(patch)]
+            row: dict[str, Any] = {
+                "ms": 1e3 * statistics.median(mine),
+                "over_the_first": ratio(mine, taken[str(args.patches[0])]),
+                "memory_bytes": apart(memory, size, patch),
+            }
+            if args.seconds:
+                row["steps"] = int(1e3 * args.seconds / row["ms"])
+                row |= figures(size, patch, row["steps"])
+            results[f"{size}x{size}, patch {patch}"] = row
+            print(f"{size} x {size}, patch {patch}:", row, flush=True)
+    write({**results, "run": record(rounds=args.rounds, seconds=args.seconds, seed=0)}, args.out)
+
+
+if __name__ == "__main__":
+    main()
