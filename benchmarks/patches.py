@@ -3,9 +3,9 @@
     python benchmarks/patches.py --out benchmarks/results/patches.json
 
 The model of the ``quick`` preset of ``examples/sprites.py`` on its procedural sprites. ``ms`` is a training
-step without the optimiser's, all patches taking turns in one process; ``memory_bytes`` the most that a process
-holds for such steps alone. With ``--seconds`` each is then trained as the preset is, for as many steps as it
-takes in that time, and the judge says how well it swaps.
+step without the optimiser's, all patches taking turns in one process; ``memory_bytes`` the most that a
+process holds for such steps alone. With ``--seconds`` each is then trained as the preset is, for as many
+steps as it takes in that time, and the judge says how well it swaps.
 """
 
 from __future__ import annotations
