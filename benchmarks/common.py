@@ -16,6 +16,7 @@ from typing import Any
 
 import pyro
 import torch
+from torch import nn
 
 
 def synchronise() -> None:
@@ -44,6 +45,17 @@ def take_turns(
             if turn >= 0:
                 times[name].append(taken)
     return times
+
+
+def gradients(model: nn.Module, guide: nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    """A training step of the pair on ``x`` without the optimiser's part."""
+    elbo = pyro.infer.Trace_ELBO()
+
+    def call() -> None:
+        nn.Module.zero_grad(model), nn.Module.zero_grad(guide)
+        elbo.differentiable_loss(model, guide, x).backward()
+
+    return call
 
 
 def ratio(slower: list[float], faster: list[float]) -> float:

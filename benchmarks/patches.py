@@ -18,7 +18,7 @@ from typing import Any
 
 import pyro
 import torch
-from common import apart, peak_bytes, ratio, record, take_turns, write
+from common import apart, gradients, peak_bytes, ratio, record, take_turns, write
 from torch import nn
 
 import pyro_dsae
@@ -45,16 +45,7 @@ def make_pair(size: int, patch: int) -> tuple[nn.Module, nn.Module]:
 
 def step(size: int, patch: int) -> Callable[[], None]:
     """A training step, without the optimiser's."""
-    model, guide = make_pair(size, patch)
-    x = torch.rand(BATCH, 8, 3, size, size)
-    elbo = pyro.infer.Trace_ELBO()
-
-    def call() -> None:
-        nn.Module.zero_grad(model), nn.Module.zero_grad(guide)
-        with pyro.validation_enabled(False):  # as in fit, after its first step
-            elbo.differentiable_loss(model, guide, x).backward()
-
-    return call
+    return gradients(*make_pair(size, patch), torch.rand(BATCH, 8, 3, size, size))
 
 
 def memory(size: int, patch: int) -> int:
@@ -97,7 +88,9 @@ def main() -> None:
     args = options.parse_args()
     results: dict[str, Any] = {}
     for size in args.sizes:
-        taken = take_turns({str(patch): step(size, patch) for patch in args.patches}, args.rounds)
+        steps = {str(patch): step(size, patch) for patch in args.patches}
+        with pyro.validation_enabled(False):  # as in fit, after its first step
+            taken = take_turns(steps, args.rounds)
         for patch in args.patches:
             mine = taken[str(patch)]
             row: dict[str, Any] = {

@@ -17,8 +17,7 @@ from typing import Any
 
 import pyro
 import torch
-from common import ratio, record, take_turns, write
-from torch import nn
+from common import gradients, ratio, record, take_turns, write
 
 import pyro_dsae
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS, Prior, make_prior
@@ -45,13 +44,7 @@ def step(prior: str, content_prior: str = "normal") -> Callable[[], None]:
     laws = {"prior": prior, "content_prior": content_prior}
     model = pyro_dsae.DSAE(frame, modulated=True, **laws, **sizes)
     guide = pyro_dsae.Factorised(frame, content_encoder=True, **sizes)
-    x, elbo = torch.rand(BATCH, 8, *frame), pyro.infer.Trace_ELBO()
-
-    def call() -> None:
-        nn.Module.zero_grad(model), nn.Module.zero_grad(guide)
-        elbo.differentiable_loss(model, guide, x).backward()
-
-    return call
+    return gradients(model, guide, torch.rand(BATCH, 8, *frame))
 
 
 def furthest(name: str, seeds: int, steps: int = 2000) -> dict[str, float]:

@@ -56,7 +56,7 @@ class Preset:
     @property
     def networks(self) -> dict[str, Any]:
         """The sizes that a model and its guide have in common."""
-        names = ("f_dim", "z_dim", "channels", "hidden", *(("patch",) if self.patch > 1 else ()))
+        names = ("f_dim", "z_dim", "channels", "hidden", "patch")
         return {name: getattr(self, name) for name in names}
 
 

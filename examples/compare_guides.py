@@ -142,7 +142,7 @@ def main() -> None:
     options.add_argument("--data", choices=("procedural", "lpc"), default="procedural")
     options.add_argument("--root", type=Path, help="folder of the LPC layers")
     options.add_argument(
-        "--size", type=int, choices=(32, 64), default=32, help="of a frame, pixels"
+        "--size", type=int, choices=(32, 64), help="pixels (default: the preset's)"
     )
     options.add_argument("--model", choices=tuple(MODELS), default="dsae")
     options.add_argument(
@@ -191,8 +191,8 @@ def main() -> None:
         f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
     ]
     run, preset = Run(options, args, parts), PRESETS[args.preset]
-    laws = {"prior": args.prior, "content_prior": "normal"}
-    preset = replace(preset, size=args.size, patch=args.size // 32, **laws)
+    size = args.size or preset.size
+    preset = replace(preset, size=size, prior=args.prior, content_prior="normal")
     if args.data == "lpc":
         with run.reading():
             train, test = (

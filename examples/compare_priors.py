@@ -89,9 +89,9 @@ class OnSprites:
     kl_weights = staticmethod(sprites.weights)
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
-        self.run, self.args = run, args
-        self.preset = replace(sprites.PRESETS[args.preset], size=32, patch=1)  # many models
-        self.train, self.test = (ProceduralSprites(split, size=32) for split in ("train", "test"))
+        self.run, self.args, self.preset = run, args, sprites.PRESETS[args.preset]
+        size = self.preset.size
+        self.train, self.test = (ProceduralSprites(split, size=size) for split in ("train", "test"))
         self.judged = args.judged or 450
         check_sizes(run, len(self.test), sequences=args.sequences, judged=self.judged)
 

@@ -24,54 +24,34 @@ from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import ProceduralSprites, Sprites
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS
 
+_QUICK = Preset(
+    32,
+    f_dim=32,
+    z_dim=6,
+    channels=16,
+    hidden=128,
+    batch_size=32,
+    steps=2600,
+    lr=4e-3,
+    prior="mixture",
+    content_prior="flow",
+)
+_LARGE = Preset(
+    64,
+    f_dim=64,
+    z_dim=16,
+    channels=64,
+    hidden=256,
+    batch_size=128,
+    steps=14000,
+    lr=1e-3,
+    schedule="warmup_cosine",
+)
 PRESETS = {
-    "quick": Preset(
-        32,
-        f_dim=32,
-        z_dim=6,
-        channels=16,
-        hidden=128,
-        batch_size=32,
-        steps=2600,
-        lr=4e-3,
-        prior="mixture",
-        content_prior="flow",
-    ),
-    "lpc": Preset(
-        64,
-        f_dim=32,
-        z_dim=6,
-        channels=16,
-        hidden=128,
-        batch_size=32,
-        steps=9000,
-        lr=4e-3,
-        prior="mixture",
-        content_prior="flow",
-        patch=2,
-    ),
-    "large": Preset(
-        64,
-        f_dim=64,
-        z_dim=16,
-        channels=64,
-        hidden=256,
-        batch_size=128,
-        steps=14000,
-        lr=1e-3,
-        schedule="warmup_cosine",
-    ),
-    "paper": Preset(
-        64,
-        f_dim=256,
-        z_dim=32,
-        channels=(256,) * 4,
-        hidden=512,
-        batch_size=128,
-        steps=14000,
-        lr=1e-3,
-        schedule="warmup_cosine",
-    ),
+    "quick": _QUICK,
+    "lpc": replace(_QUICK, size=64, patch=2, steps=9000),
+    "large": _LARGE,
+    "paper": replace(_LARGE, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
 }
 """``quick`` and ``lpc`` are for a CPU; ``large`` is the same recipe for a GPU; ``paper`` has the sizes of Li
 & Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""

@@ -87,7 +87,7 @@ def test_options_of_all_examples(refused, name, options, words):
             "compare_guides --guides structured --prior linear_gaussian --model unordered",
             "--guides structured goes with --prior linear_gaussian",
         ),
-        ("sprites --plain --prior mixture", "is the paper's own model"),
+        ("sprites --plain --prior mixture", "--plain, as --preset paper, is the paper's own model"),
         ("sprites --preset paper --content-prior flow", "--preset paper, is the paper's own model"),
         ("sprites --preset lpc", "LPC sprites need --root, the folder of their layers"),
         ("sprites --data lpc", "LPC sprites need --root, the folder of their layers"),
@@ -119,6 +119,7 @@ def test_options_of_one_example(refused, command, words):
     ("command", "missing", "empty"),
     [
         ("sprites", "root is not a folder: there", "root lacks the sheet there"),
+        ("sprites --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("sheets --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
@@ -246,12 +247,8 @@ def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
     presets = sprites.PRESETS
     paper = presets["paper"]
     model, guide = sprites.make_pair(paper, "full", plain=True)
-    assert (guide.f_dim, guide.z_dim, guide.content_view, guide.dynamics_view) == (
-        256,
-        32,
-        None,
-        None,
-    )
+    assert (guide.f_dim, guide.z_dim) == (256, 32)
+    assert guide.content_view is guide.dynamics_view is None
     assert guide.encoder.maps.shape == (256, 4, 4) and guide.summary.lstm.hidden_size == 512
     assert type(model.decoder) is ConvDecoder and type(model.prior) is Autoregressive
 
