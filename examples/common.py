@@ -26,6 +26,7 @@ from torch.utils.data import Dataset, Subset
 import pyro_dsae
 from pyro_dsae import plotting
 from pyro_dsae.data import cache_dir
+from pyro_dsae.training import Muon
 
 Pair = tuple[nn.Module, nn.Module]
 GUIDES = {
@@ -52,12 +53,20 @@ class Preset:
     prior: str | dict[str, Any] = "autoregressive"
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
+    decoder_rate: float | None = None  # of Muon, in place of Adam
 
     @property
     def networks(self) -> dict[str, Any]:
         """The sizes that a model and its guide have in common."""
         names = ("f_dim", "z_dim", "channels", "hidden", "patch")
         return {name: getattr(self, name) for name in names}
+
+    def optimizer(self, model: nn.Module) -> Callable[[Sequence[nn.Parameter]], Muon] | None:
+        """Muon for the decoder, where there is a rate for it; or None, Adam for all."""
+        rate = self.decoder_rate
+        if rate is None:
+            return None
+        return lambda params: Muon(params, self.lr, matrices=model.decoder.parameters(), rate=rate)
 
 
 @dataclass(frozen=True)
@@ -252,6 +261,7 @@ class Run:
             schedule=preset.schedule,
             kl_weights=kl_weights(steps),
             labels=labels,
+            optimizer=preset.optimizer(model),
             checkpoint_dir=self.checkpoints,
             resume=options.resume,
             device=options.device,

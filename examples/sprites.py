@@ -49,7 +49,7 @@ _LARGE = Preset(
 )
 PRESETS = {
     "quick": _QUICK,
-    "lpc": replace(_QUICK, size=64, patch=2, steps=9000),
+    "lpc": replace(_QUICK, size=64, patch=2, steps=12_000, decoder_rate=0.02),
     "large": _LARGE,
     "paper": replace(_LARGE, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
 }

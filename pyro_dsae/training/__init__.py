@@ -4,11 +4,13 @@ from .batches import Batches
 from .checkpoints import Checkpoints, History
 from .evaluation import elbo_terms, evaluate_elbo
 from .fit import NonFiniteLossError, fit
+from .muon import Muon
 
 __all__ = [
     "Batches",
     "Checkpoints",
     "History",
+    "Muon",
     "NonFiniteLossError",
     "elbo_terms",
     "evaluate_elbo",
