@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Preset:
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
     decoder_rate: float | None = None  # of Muon, in place of Adam
+    kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
 
     @property
     def networks(self) -> dict[str, Any]:

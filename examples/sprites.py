@@ -35,6 +35,7 @@ _QUICK = Preset(
     lr=4e-3,
     prior="mixture",
     content_prior="flow",
+    kl={"z": (1.0, 5.0)},
 )
 _LARGE = Preset(
     64,
@@ -46,10 +47,18 @@ _LARGE = Preset(
     steps=14000,
     lr=1e-3,
     schedule="warmup_cosine",
+    kl={"z": (1.0, 5.0)},
 )
 PRESETS = {
     "quick": _QUICK,
-    "lpc": replace(_QUICK, size=64, patch=2, steps=12_000, decoder_rate=0.02),
+    "lpc": replace(
+        _QUICK,
+        size=64,
+        patch=2,
+        steps=10_000,
+        decoder_rate=0.02,
+        kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
+    ),
     "large": _LARGE,
     "paper": replace(_LARGE, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
 }
@@ -107,16 +116,16 @@ def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
         plotting.animate(frames, out / name)
 
 
-def weights(steps: int, content_prior: str = "flow") -> dict[str, Any]:
+def weights(steps: int, preset: Preset) -> dict[str, Any]:
     """KL weights that rise once the model has found its latents, for a prior to sample from.
 
     A flow learns whatever contents there are; N(0, I) has to be filled by them.
     """
+    ends = {**({"f": (1.0, 4.0)} if preset.content_prior == "normal" else {}), **preset.kl}
     start, stop = int(0.15 * steps), int(0.4 * steps) + 1
-    last = {"z": 5.0, **({"f": 4.0} if content_prior == "normal" else {})}
     return {
-        site: pyro_dsae.piecewise_linear((start, 1.0), (stop, weight))
-        for site, weight in last.items()
+        site: pyro_dsae.piecewise_linear((start, first), (stop, last))
+        for site, (first, last) in ends.items()
     }
 
 
@@ -191,7 +200,7 @@ def main() -> None:
         lambda: make_pair(preset, args.guide, plain=args.plain),
         train,
         preset,
-        kl_weights=lambda steps: {} if args.plain else weights(steps, preset.content_prior),
+        kl_weights=lambda steps: {} if args.plain else weights(steps, preset),
     )
     run.alone()
 
