@@ -441,7 +441,8 @@ class TestHalfPrecision:
         pyro_dsae.save(tmp_path / "half", *pair, dtype=torch.float16)
         for role, program, was in zip(("model", "guide"), pair, before, strict=True):
             whole, half = (
-                load_file(tmp_path / name / role / "model.safetensors") for name in ("whole", "half")
+                load_file(tmp_path / name / role / "model.safetensors")
+                for name in ("whole", "half")
             )
             assert whole.keys() == half.keys()
             assert all(torch.equal(half[name], w.to(torch.float16)) for name, w in whole.items())

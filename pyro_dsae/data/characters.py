@@ -35,8 +35,8 @@ SPLITS = {
 def split_characters(split: str, seed: int) -> Tensor:
     """Characters of a split: (1000, 4) values for ``"train"``, (296, 4) for ``"test"``.
 
-    ``"learn"`` (900, 4) and ``"validation"`` (100, 4) are those of ``"train"`` again, in two parts. The two of
-    each kind are disjoint for equal ``seed``. Raises ``ValueError`` on any other split.
+    ``"learn"`` (900, 4) and ``"validation"`` (100, 4) are those of ``"train"`` again, in two parts. The two
+    of each kind are disjoint for equal ``seed``. Raises ``ValueError`` on any other split.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")

@@ -203,8 +203,8 @@ def train_judge(
     It trains for ``steps``; while any head is unsure of the training sequences themselves, again
     for twice and four times as many.
 
-    :param dimmed: whether it learns from copies up to a tenth dimmer and brighter, too. One that does may take
-        two colours that differ in brightness for one; one that does not may mind a shade that nobody sees.
+    :param dimmed: whether its copies of the sequences are up to a tenth dimmer and brighter. If so, it may
+        take two colours that differ in brightness for one; if not, it may mind a shade that nobody sees.
     :param progress: a progress bar; by default when standard error is a terminal.
     :returns: the judge on the device, in evaluation mode.
     :raises ValueError: if frames or labels are not as :class:`LabelledSequences` describes them.
@@ -279,8 +279,8 @@ def load_or_train_judge(
     """The judge of a data set from ``cache_dir``, or trained and kept there as safetensors.
 
     The name of the file tells data sets apart by class, frame size, number of sequences and
-    contents (of a sample), and judges by version, seed, steps and ``dimmed``. Without ``cache_dir`` nothing is
-    kept. A file that cannot be read is made anew, with a warning.
+    contents (of a sample), and judges by version, seed, steps and ``dimmed``. Without ``cache_dir``
+    nothing is kept. A file that cannot be read is made anew, with a warning.
     """
 
     def train() -> Judge:
