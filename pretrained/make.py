@@ -63,11 +63,12 @@ def evaluated(folder: Path, command: str, more: Sequence[str]) -> dict[str, Any]
         return json.loads(Path(out, "metrics.json").read_text())
 
 
-def figures(name: str, metrics: Mapping[str, Any]) -> dict[str, float]:
-    """What the card shows: values by the words for them; by a second judge too, where there is one."""
+def figures(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What the card shows, by the words for it; by a second judge too, where there is one."""
 
-    def find(path: str, among: Any) -> float:
-        return reduce(lambda part, key: part[key], path.split("."), among)
+    def find(path: str, among: Any) -> str:
+        value = reduce(lambda part, key: part[key], path.split("."), among)
+        return f"{100 * value:.2f}" if paths[path].endswith("%") else f"{value:.5g}"
 
     paths, second = CARDS[name]["figures"], metrics.get("second_judge", {})
     return {
@@ -78,11 +79,6 @@ def figures(name: str, metrics: Mapping[str, Any]) -> dict[str, float]:
             if path.partition(".")[0] in second
         },
     }
-
-
-def shown(words: str, value: float) -> str:
-    """A figure as it is printed."""
-    return f"{100 * value:.2f}" if words.endswith("%") else f"{value:.4g}"
 
 
 def card(folder: Path) -> ModelCard:
@@ -99,7 +95,12 @@ def card(folder: Path) -> ModelCard:
         model_name=folder.name,
         eval_results=[
             EvalResult(
-                words["pipeline"], folder.name, words["data"], "custom", value, metric_name=kind
+                words["pipeline"],
+                folder.name,
+                words["data"],
+                "custom",
+                float(value),
+                metric_name=kind,
             )
             for kind, value in found.items()
         ],
@@ -119,7 +120,7 @@ def card(folder: Path) -> ModelCard:
         training=metrics["training"],
         minutes=f"{metrics['training']['seconds'] / 60:.0f}",
         run=metrics["run"],
-        figures={kind: shown(kind, value) for kind, value in found.items()},
+        figures=found,
     )
 
 
@@ -150,7 +151,7 @@ def main() -> None:
     card(folder).save(folder / "README.md")
     was = figures(args.name, before)
     for kind, value in figures(args.name, metrics).items():
-        print(f"  {kind:70}{shown(kind, was[kind]):>12}{shown(kind, value):>12}")
+        print(f"  {kind:70}{was[kind]:>12}{value:>12}")
     print(
         f"\nAs trained, and in half precision; the weights, their figures and the card are in {folder}"
     )
