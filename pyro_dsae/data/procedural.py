@@ -106,7 +106,8 @@ class ProceduralSprites(Characters):
     """Figures drawn by code in nine actions, with nothing to download.
 
     Args:
-        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296).
+        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296); to choose settings, those of
+            ``"train"`` as ``"learn"`` (900) and ``"validation"`` (100).
         size: height and width of a frame in pixels, a multiple of 16.
         transform: called on each float tensor ``(8, 3, size, size)``.
         seed: of the split.
