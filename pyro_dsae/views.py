@@ -165,7 +165,7 @@ def look(view: View, x: Tensor, mask: Tensor | None) -> Seen:
     if isinstance(view, nn.Sequential):
         for part in view:
             x, mask = look(part, x, mask)
-        return x, mask  # type: ignore[return-value]
+        return x, mask
     if isinstance(view, FewFrames):
         return view.of_present(x, mask)
     seen = view(x)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import SIZES, every_pair
+from conftest import every_pair
 from pyro import poutine
 from torch.nn.utils.rnn import pad_sequence
 
-import pyro_dsae
 from pyro_dsae.handlers import PosteriorMean, latent_sites
-from pyro_dsae.priors import PRIORS
 
 FRAME = (1, 8, 8)
 LENGTHS = (6, 3, 1, 5)

@@ -59,7 +59,7 @@ def sample_frames(
     if mask is None or x is None:
         pyro.sample("x", p_x.to_event(1 + frame_axes), obs=x)
         return
-    frames = p_x.to_event(frame_axes).mask(mask)  # type: ignore[attr-defined]
+    frames = p_x.to_event(frame_axes).mask(mask)
     pyro.sample("x", frames.to_event(1), obs=hidden(x, mask))
 
 
@@ -157,12 +157,10 @@ class SequenceModel(Program):
 
         :param batch_size: N, when there is no ``x`` (default 1).
         :param num_frames: T, when there is no ``x`` (default 8).
-        :param mask: ``(N, T)``, True where a frame of x is present: others cost nothing. A sequence ends with its
-            last; z is 0 after that.
+        :param mask: ``(N, T)``, True where a frame of x is present: others cost nothing. A sequence ends with
+            its last; z is 0 after that.
         """
-        batch_size, num_frames = sizes(
-            x, self.frame_shape, batch_size, num_frames, mask=mask
-        )
+        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames, mask=mask)
         with pyro.plate("sequences", batch_size, dim=-1):
             p_f = self.content_prior()
             f = pyro.sample("f", p_f)

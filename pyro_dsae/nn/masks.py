@@ -57,4 +57,6 @@ def filled(h: Tensor, mask: Tensor) -> Tensor:
     )
     share = (t - before) / (after - before).clamp(min=1)
     rows = torch.arange(len(h), device=h.device).unsqueeze(1)
-    return torch.lerp(h[rows, before], h[rows, after], share.view(*mask.shape, *[1] * (h.dim() - 2)).to(h))
+    return torch.lerp(
+        h[rows, before], h[rows, after], share.view(*mask.shape, *[1] * (h.dim() - 2)).to(h)
+    )
