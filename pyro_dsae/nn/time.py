@@ -36,7 +36,8 @@ def last_step(h: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The last of T steps, or that of each length, ``(N,)``: ``(*, N, T, out)`` to ``(*, N, out)``."""
     if lengths is None:
         return h[..., -1, :]
-    return h.take_along_dim((lengths - 1).view(-1, 1, 1), -2).squeeze(-2)
+    last = (lengths - 1).expand(h.shape[:-2])[..., None, None]
+    return h.take_along_dim(last, -2).squeeze(-2)
 
 
 REACH = 10.0

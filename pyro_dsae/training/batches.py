@@ -34,6 +34,8 @@ Data = Dataset | Tensor | np.ndarray | Sequence[Any]
 """Sequences ``(N, T, *frame)``, or a data set whose items are ``x``, ``(x,)`` or ``(x, labels)``."""
 
 
+POOL = 16
+"""Batches that are sorted by length at a time."""
 MASK = "mask"
 """The label that says which frames are present."""
 
@@ -68,9 +70,10 @@ class Batches:
             raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
         self.data, self.device = data, accelerator.device
         self.batch_size = min(batch_size, size // replicas)
-        self.sampler: DistributedSampler = DistributedSampler(
+        self.sampler: DistributedSampler = _Similar(
             data, replicas, accelerator.process_index, seed=seed, drop_last=True
         )
+        self.sampler.sort(_lengths(data), self.batch_size)
         self.batched: Batched | None = None
         if isinstance(data, Batched) and data.transform is None and workers == 0:
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
@@ -126,6 +129,39 @@ class Batches:
         found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
         cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
         return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
+
+
+class _Similar(DistributedSampler):
+    """Where lengths differ, batches of similar ones, so that padding is little: their order is drawn."""
+
+    lengths: Sequence[int] | None = None
+    batch_size = 1
+
+    def sort(self, lengths: Sequence[int] | None, batch_size: int) -> None:
+        """By ``lengths`` of all sequences, in batches; None: the order is left as it is drawn."""
+        self.lengths, self.batch_size = lengths, batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        order = [*super().__iter__()]
+        if self.lengths is None:
+            return iter(order)
+        whole = len(order) - len(order) % self.batch_size
+        batches: list[list[int]] = []
+        for start in range(0, whole, POOL * self.batch_size):
+            stop = min(start + POOL * self.batch_size, whole)
+            pool = sorted(order[start:stop], key=self.lengths.__getitem__)
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        random.Random(self.seed + self.epoch).shuffle(batches)
+        return itertools.chain(*batches, order[whole:])
+
+
+def _lengths(data: Any) -> Sequence[int] | None:
+    """Frames of each sequence where they differ, of a list or of a data set that has ``lengths``."""
+    known = getattr(data, "lengths", None)
+    if known is None and isinstance(data, list):
+        known = [len(split(item, n)[0]) for n, item in enumerate(data) if hasattr(item, "__len__")]
+    lengths = None if known is None else [int(length) for length in known]
+    return lengths if lengths and len(lengths) == len(data) and len({*lengths}) > 1 else None
 
 
 class _WithEpoch(Sampler[tuple[int, int]]):
