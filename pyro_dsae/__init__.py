@@ -2,7 +2,7 @@
 
 from ._compat import check_torchvision
 from ._moved import keep_old_paths
-from .control import forecast, generate, infer, reconstruct, swap
+from .control import forecast, generate, impute, infer, infer_long, reconstruct, swap
 from .guides import Factorised, FHVAEGuide, Full, LSTMGuide, Pairwise, Structured
 from .inference_data import to_arviz
 from .models import DSAE, FHVAE, LSTMc, LSTMf, Unordered
@@ -36,7 +36,9 @@ __all__ = [
     "fit",
     "forecast",
     "generate",
+    "impute",
     "infer",
+    "infer_long",
     "load",
     "piecewise_linear",
     "reconstruct",

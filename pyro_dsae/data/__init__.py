@@ -4,6 +4,7 @@ from .bouncing_ball import BouncingBall
 from .cache import cache_dir, clear_cache
 from .folders import FrameFolders
 from .moving_mnist import MovingDigits, MovingMNIST
+from .padding import pad
 from .procedural import ProceduralSprites
 from .sequences import Sequences
 from .sheets import ProceduralSheets, Sheets
@@ -27,4 +28,5 @@ __all__ = [
     "Sprites",
     "cache_dir",
     "clear_cache",
+    "pad",
 ]
