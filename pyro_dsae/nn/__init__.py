@@ -15,7 +15,7 @@ from .convolutions import (
 )
 from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
-from .pairs import PairSummary
+from .pairs import MeanSummary, PairSummary
 from .shapes import FrameShape, check_frame_shape, check_sequences
 from .time import CausalLSTM, LSTMRollout, LSTMTransition, SequenceSummary, along_time
 
@@ -31,6 +31,7 @@ __all__ = [
     "GaussianHead",
     "LSTMRollout",
     "LSTMTransition",
+    "MeanSummary",
     "ModulatedDecoder",
     "PairSummary",
     "PooledEncoder",

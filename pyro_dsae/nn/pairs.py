@@ -1,4 +1,4 @@
-"""What pairs of frames have in common."""
+"""What frames in no order have in common: all pairs of them, or their mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .._numbers import check_whole
-from .dense import keep_variance
+from .dense import MLP, keep_variance
 
 
 class PairSummary(nn.Module):
@@ -61,6 +61,19 @@ class PairSummary(nn.Module):
             g = (torch.stack(parts).sum(0) - itself) / (steps * (steps - 1))
         g = F.relu(self.conv(g.to(h.dtype)))
         return F.relu(self.dense(g.flatten(1)))
+
+
+class MeanSummary(nn.Module):
+    """A set of frames in one vector, by the mean of their features: ``(N, T, in)`` to ``(N, hidden)``."""
+
+    def __init__(self, in_features: int, hidden: int) -> None:
+        super().__init__()
+        self.features = hidden
+        self.before = nn.Sequential(MLP(in_features, hidden), nn.ReLU())
+        self.after = nn.Sequential(MLP(hidden, hidden), nn.ReLU())
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.after(self.before(h).mean(1))
 
 
 def _sum_of_pairs(first: Tensor, second: Tensor) -> Tensor:
