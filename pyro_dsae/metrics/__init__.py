@@ -7,6 +7,7 @@ from .bouncing_ball import (
     physics,
     prediction_errors,
 )
+from .dci import dci, latent_dci
 from .digits import (
     DigitClassifier,
     grid_consistency,
@@ -73,6 +74,7 @@ __all__ = [
     "content_dynamics_information",
     "continuation_nll",
     "conversion_pitch",
+    "dci",
     "derangement",
     "det_curve",
     "disagreement",
@@ -90,6 +92,7 @@ __all__ = [
     "judge_accuracy",
     "k_hat",
     "kl",
+    "latent_dci",
     "latent_grid",
     "load_or_train_digit_classifier",
     "load_or_train_judge",

@@ -2,8 +2,8 @@ r"""Sequences known to share their content share f: the multi-level VAE (Bouchac
 
 .. math:: q(f \mid x_1, ..., x_n) \propto \prod_{i=1}^n q(f \mid x_i)
 
-for the n sequences of a batch with one label, such as a speaker. One draw of it explains all of them, and the KL
-of f is paid once. At test time no label is needed: each sequence has its own q(f | x).
+for the n sequences of a batch with one label, such as a speaker. One draw of it explains all of them, and
+the KL of f is paid once. At test time no label is needed: each sequence has its own q(f | x).
 Knows which sequences share their content, and nothing else: the weakest supervision there is.
 """
 
@@ -64,8 +64,8 @@ class _Product(_Scaled):
 class Grouped(Regularised):
     """One f for all sequences of a batch that have a label in common; no further term.
 
-    A batch should hold several of each: :class:`pyro_dsae.data.Groups` sees to it. With a label of its own for
-    each sequence it is the ELBO.
+    A batch should hold several of each: :class:`pyro_dsae.data.Groups` sees to it. With a label of its own
+    for each sequence it is the ELBO.
 
     :param by: the label, such as ``"speaker"``, of the data: ``fit(elbo=Grouped("speaker"))``.
     """

@@ -3,8 +3,8 @@ r"""What is drawn shows: the mutual information of InfoGAN (Chen et al., NIPS 20
 .. math:: I(f, z; \hat x) \ge H(f, z) + E_{p(f, z)} \log q(f, z \mid \hat x(f, z)),\quad
           R = -E_{p(f, z)} \log q(f, z \mid \hat x(f, z))
 
-The guide is their auxiliary network Q. It is asked of mean frames of latents that the prior has drawn: its wake
-is on data, this is its sleep, but here the decoder learns too. The prior does not, or it would
+The guide is their auxiliary network Q. It is asked about mean frames of latents that the prior has drawn:
+the sleep phase of a wake-sleep algorithm, but here the decoder learns too. The prior does not, or it would
 draw what is easily told.
 Knows nothing of the data.
 """

@@ -1,14 +1,15 @@
-r"""Contrast without augmentation: sample and predict your latents, SPYL (Naiman, Berman & Azencot, ICML 2023).
+r"""Contrast without augmentation: sample and predict your latents (SPYL; Naiman et al., ICML 2023).
 
 .. math:: R = C(\bar f) + C(\bar z),\quad C(u) = -\frac1N \sum_i \log
-          \frac{e^{\cos(u_i, u_i^+) / \tau}}{e^{\cos(u_i, u_i^+) / \tau} + \sum_k e^{\cos(u_i, u_{ik}^-) / \tau}}
+          \frac{e^{\cos(u_i, u_i^+) / \tau}}
+          {e^{\cos(u_i, u_i^+) / \tau} + \sum_k e^{\cos(u_i, u_{ik}^-) / \tau}}
 
-with means of f, and of z over time. A positive f+ is what the guide makes of a sequence decoded from f and a z
-of the prior, a positive z+ of one from z and an f of the prior; negatives are those of sequences drawn from
-the prior whose posteriors are farthest by :math:`\mathrm{KL}(q(f \mid x_i) \| q(f \mid \hat x_k))`.
+with means of f, and of z over time. A positive f+ is what the guide makes of a sequence decoded from f and a
+z of the prior, a positive z+ of one from z and an f of the prior; negatives are those of sequences drawn
+from the prior whose posteriors are farthest by :math:`\mathrm{KL}(q(f \mid x_i) \| q(f \mid \hat x_k))`.
 
-Knows only that content and dynamics can be drawn apart. The publication has I(f; z) beside it, and weights of 10
-on the reconstruction, 5 and 1 on the KL of f and z.
+Knows only that content and dynamics can be drawn apart. The publication has I(f; z) beside it, and weights
+of 10 on the reconstruction, 5 and 1 on the KL of f and z.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class SPYL(Regularised):
         return total
 
     def contrast(self, own: dist.Normal, positive: dist.Normal, others: dist.Normal) -> Tensor:
-        """C of posteriors ``(N, dim)``, their positives and ``(bank, dim)``, half of it negatives: a number."""
+        """C of posteriors ``(N, dim)`` and their positives; of ``(bank, dim)`` half are negatives."""
         with torch.no_grad():
             first = dist.Normal(own.loc.unsqueeze(1), own.scale.unsqueeze(1), validate_args=False)
             distances = kl_divergence(first, others).sum(-1)
