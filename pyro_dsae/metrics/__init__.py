@@ -26,6 +26,7 @@ from .evidence import (
     log_weights,
     mutual_information,
 )
+from .frames import single_frames, swap_by_frame
 from .identity import identity, nearest
 from .judge import (
     HEADS,
@@ -113,10 +114,12 @@ __all__ = [
     "protocol_b_reverse",
     "rates",
     "sheet_sequences",
+    "single_frames",
     "standardise",
     "static_accuracy_by_frames",
     "static_and_dynamic",
     "swap",
+    "swap_by_frame",
     "train_digit_classifier",
     "train_judge",
     "trajectories",
