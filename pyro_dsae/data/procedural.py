@@ -86,7 +86,7 @@ def _layers(weights: Array, colours: tuple[tuple[int, int, int], ...]) -> Array:
 
 
 def _parts(style: int, size: int) -> tuple[Array, list[Array]]:
-    """With one hair: what all share (9, 8, 3, size, size); what each colour adds, (6, 9, 8, 3, size, size)."""
+    """With one hair: what all share, (9, 8, 3, size, size), and what each colour adds, (6, ...)."""
     weights = dict(zip(MATERIALS, _weights(size)[style], strict=True))
     shared = _layers(weights["hair"], PALETTE["hair"][style : style + 1])[0] + 0.5
     for name, rgb in FIXED.items():
