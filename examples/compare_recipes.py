@@ -1,7 +1,7 @@
 """What disentangles? Objectives and posteriors of the field, on one model, one judge and one budget.
 
 Trains the same model once by each recipe of recipes.py on each data set, from the same seeds, for as many
-sequences or for as many seconds. Sets side by side what a swap keeps, what the latents know and the bound, and
+sequences or for as many seconds. Sets side by side what a swap keeps, what the latents know, the bound, and
 what each recipe knows of the data.
 
     python examples/compare_recipes.py                                   # procedural sprites, all recipes
@@ -47,6 +47,7 @@ from pyro_dsae.data import Groups, MovingDigits, ProceduralSprites, RandomFrames
 from pyro_dsae.training import NonFiniteLossError
 
 GROUP = 4  # sequences of one content in a batch, where the recipe knows of it
+FRAME_JUDGE = 1200  # steps of the judge of single frames
 LATENTS = {
     "disentanglement": "D",
     "completeness": "C",
@@ -68,6 +69,7 @@ class Task:
     test: Any
     columns: dict[str, str]
     factors: tuple[str, ...] = ()
+    judge: nn.Module | None = None
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         self.run, self.args = run, args
@@ -191,10 +193,10 @@ class OnChanging(OnSprites):
     """Hair and kind of action stay; colours and direction do not."""
 
     columns = {  # noqa: RUF012
-        "swap_hair": "hair: content's",
-        "swap_action_type": "type: content's",
-        "swap_colours": "colours: dynamics'",
-        "swap_direction": "direction: dynamics'",
+        "swap_hair": "f's hair",
+        "swap_action_type": "f's kind",
+        "swap_colours": "z's colours",
+        "swap_direction": "z's direction",
     }
     factors = ("hair", "action_type")
 
@@ -211,7 +213,7 @@ class OnChanging(OnSprites):
         frames = (metrics.single_frames(self.train), metrics.single_frames(self.test, 4000))
         with self.run.first():
             self.judge = metrics.load_or_train_judge(
-                *frames, cache_dir=CACHE, device=self.run.device, steps=1200
+                *frames, cache_dir=CACHE, device=self.run.device, steps=FRAME_JUDGE
             )
 
     def judged(self, part: Run, pair: Pair) -> dict[str, Any]:
@@ -232,7 +234,7 @@ class OnChanging(OnSprites):
 class OnDigits(Task):
     """One digit that moves about, its frames in no order."""
 
-    columns = {"digit_consistency": "digit kept", "position_r2": "R² of z on position"}  # noqa: RUF012
+    columns = {"digit_consistency": "digit kept", "position_r2": "position, R²"}  # noqa: RUF012
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         super().__init__(run, args)
@@ -355,6 +357,8 @@ def main() -> None:
         check_sizes(run, len(task.test), judged=args.judged)
         run.say(f"{data}: {len(task.train)} sequences to learn from; its judge")
         task.prepare()
+        if unreliable := getattr(task.judge, "unreliable", []):
+            run.say(f"the judge is unsure of {', '.join(unreliable)}: {task.judge.accuracy}")
 
     comparison, given = Comparison(run), args.batch_size
     for row in grid:
