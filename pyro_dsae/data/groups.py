@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from .._numbers import check_whole
 
@@ -38,7 +38,8 @@ class Groups(Dataset[tuple[Any, dict[str, int]]]):
         by: the label that those of a group have in common.
         size: sequences in a group; one that is alone with its label is there several times.
 
-    An item is that of ``data``. Raises ``ValueError`` if there is no such label.
+    An item is that of ``data``. Raises ``ValueError`` if there is no such label, and in workers, which read
+    item by item.
     """
 
     transform = None
@@ -69,4 +70,6 @@ class Groups(Dataset[tuple[Any, dict[str, int]]]):
         return len(self.data)
 
     def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
+        if get_worker_info() is not None:
+            raise ValueError("num_workers must be 0: groups are read by batches, not by items")
         return self.data[index]

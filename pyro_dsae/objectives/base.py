@@ -127,10 +127,10 @@ class Regularised(ReparametrisedELBO):
     def differentiable_loss(self, model: Any, guide: Any, x: Tensor, **given: Tensor) -> Tensor:
         """The negative bound with its terms, in nats, summed over the sequences."""
         q, programs = Sites(), (model, guide)
-        own = {name: given.pop(name, None) for term in self.terms for name in term.labels}
-        for name, label in own.items():
-            if label is None:
+        for name in self.labels:
+            if name not in given:
                 raise ValueError(f"{type(self).__name__} needs the label {name!r}, got none")
+        own = {name: given.pop(name) for name in dict.fromkeys(self.labels)}
         for term in self.terms:
             if term.weight:
                 programs = term.around(*programs, own)

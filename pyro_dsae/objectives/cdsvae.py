@@ -59,8 +59,8 @@ class CDSVAE(Regularised):
         ):
             if view is not None:
                 both = (seen.q, seen.encode(view(seen.x)))
-                means = (sites.laws[site].mean.flatten(1) for sites in both)
-                total = total + agreement(*means, self.temperature)
+                own, again = (sites.laws[site].mean.flatten(1) for sites in both)
+                total = total + agreement(own, again, self.temperature)
         return total
 
 

@@ -34,11 +34,11 @@ class _Scaled(Messenger):
 
 
 class _Product(_Scaled):
-    """One law and one draw of the site for all sequences of a group ``(N,)``."""
+    """One law and one draw of the site for all sequences of each of so many groups, ``group`` ``(N,)``."""
 
-    def __init__(self, site: str, share: Tensor, group: Tensor) -> None:
+    def __init__(self, site: str, share: Tensor, group: Tensor, groups: int) -> None:
         super().__init__(site, share)
-        self.group = group
+        self.group, self.groups = group, groups
 
     def _pyro_sample(self, msg: Any) -> None:
         super()._pyro_sample(msg)
@@ -51,7 +51,7 @@ class _Product(_Scaled):
 
         def total(values: Tensor) -> Tensor:
             """Sums over the groups, ``(groups, dim)``."""
-            zero = values.new_zeros(int(group.max()) + 1, values.shape[1])
+            zero = values.new_zeros(self.groups, values.shape[1])
             return zero.index_add(0, group, values)
 
         whole = total(precision)
@@ -80,7 +80,7 @@ class Grouped(Regularised):
         _, group, sizes = given[self.by].unique(return_inverse=True, return_counts=True)
         site = getattr(unwrapped(model), "content", ("f",))[-1]
         share = sizes[group].float().reciprocal()
-        return _Scaled(site, share)(model), _Product(site, share, group)(guide)
+        return _Scaled(site, share)(model), _Product(site, share, group, len(sizes))(guide)
 
     def penalty(self, seen: Seen) -> Tensor:
         return torch.zeros((), device=seen.x.device)

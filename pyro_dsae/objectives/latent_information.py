@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ..program import unwrapped
 from .base import Regularised, Seen
 
 
@@ -27,7 +26,7 @@ class LatentInformation(Regularised):
     def penalty(self, seen: Seen) -> Tensor:
         frames, drawn = seen.decode({})
         again = seen.encode(frames)
-        root = unwrapped(seen.model)
-        sites = (*getattr(root, "content", ("f",))[-1:], *getattr(root, "dynamics", ("z",)))
-        log_q = [again.laws[site].log_prob(drawn.values[site]) for site in sites]
-        return -sum(log_q).mean()  # type: ignore[union-attr]
+        f, z = (
+            again.laws[site].log_prob(drawn.values[site]) for site in (seen.content, seen.dynamics)
+        )
+        return -(f + z).mean()

@@ -46,6 +46,12 @@ def test_fit_takes_groups(data, make_pair):
     assert len(history.losses) == 4
 
 
+def test_workers_would_read_no_groups(data, make_pair):
+    options = {"steps": 1, "batch_size": 3, "device": "cpu", "progress": False, "num_workers": 1}
+    with pytest.raises(ValueError, match="num_workers must be 0: groups are read by batches"):
+        pyro_dsae.fit(*make_pair((20,)), Groups(data, "who", 3), **options)
+
+
 def test_bad_groups(data):
     with pytest.raises(ValueError, match="by must be one of who, got speaker"):
         Groups(data, "speaker")
