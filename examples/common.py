@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 from accelerate import PartialState
 from options import DEVICES
+from pyro.infer import ELBO
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
@@ -33,6 +34,7 @@ GUIDES = {
     "factorised": pyro_dsae.Factorised,
     "full": pyro_dsae.Full,
     "pairwise": pyro_dsae.Pairwise,
+    "pooled": pyro_dsae.Pooled,
 }
 CACHE = cache_dir()
 
@@ -236,11 +238,12 @@ class Run:
         *,
         kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {},
         labels: Sequence[str] = (),
+        elbo: ELBO | None = None,
     ) -> Pair:
         """Model and guide in evaluation mode: of ``--evaluate``, or trained on ``data`` and saved.
 
         ``kl_weights`` makes the weights of each KL term from the number of steps; ``labels`` of the data go
-        to both programs.
+        to both programs; ``elbo`` is the objective, see :func:`pyro_dsae.fit`.
         """
         options = self.options
         self._begin()
@@ -272,6 +275,7 @@ class Run:
             schedule=preset.schedule,
             kl_weights=kl_weights(steps),
             labels=labels,
+            elbo=elbo,
             optimizer=preset.optimizer(model),
             checkpoint_dir=self.checkpoints,
             resume=options.resume,

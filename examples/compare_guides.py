@@ -146,7 +146,11 @@ def main() -> None:
     )
     options.add_argument("--model", choices=tuple(MODELS), default="dsae")
     options.add_argument(
-        "--guides", nargs="+", choices=(*GUIDES, "structured"), default=[*GUIDES], action=Distinct
+        "--guides",
+        nargs="+",
+        choices=(*GUIDES, "structured"),
+        default=["factorised", "full", "pairwise"],
+        action=Distinct,
     )
     options.add_argument(
         "--prior",

@@ -16,6 +16,7 @@ from typing import Any
 from accelerate.utils import broadcast_object_list
 from common import Pair, Preset, Run
 from options import at_least, number
+from pyro.infer import ELBO
 from torch import Tensor
 
 import pyro_dsae
@@ -23,7 +24,7 @@ from pyro_dsae import metrics
 
 Row = dict[str, Any]  # names, a seed, and what was found
 Figure = dict[str, Any]  # mean and standard error; a reason where there is none
-NOT_FIGURES = {"data", "guide", "prior", "seed", "reason"}
+NOT_FIGURES = {"data", "guide", "prior", "recipe", "knows", "seed", "reason"}
 
 
 def budget(text: str) -> tuple[int | None, float | None]:
@@ -73,12 +74,26 @@ def some_of_each(run: Run, test: Any, args: argparse.Namespace) -> Tensor:
     return test.frames[rows].to(run.device).float() / 255
 
 
-def steps_within(seconds: float, pair: Pair, data: Any, batch_size: int, device: str | None) -> int:
+def steps_within(
+    seconds: float,
+    pair: Pair,
+    data: Any,
+    batch_size: int,
+    device: str | None,
+    elbo: ELBO | None = None,
+) -> int:
     """How many steps of a pair take so many seconds, by the last twenty of thirty."""
     marks: list[float] = []
-    hook = pair[0].register_forward_pre_hook(lambda *_: marks.append(time.perf_counter()))
-    pyro_dsae.fit(*pair, data, steps=30, batch_size=batch_size, device=device, progress=False)
-    hook.remove()
+    pyro_dsae.fit(
+        *pair,
+        data,
+        steps=30,
+        batch_size=batch_size,
+        elbo=elbo,
+        device=device,
+        progress=False,
+        callback=lambda _: marks.append(time.perf_counter()),
+    )
     return max(1, round(20 * seconds / (marks[29] - marks[9])))
 
 
@@ -104,6 +119,7 @@ class Comparison:
         judge: Callable[[Run, Pair], Mapping[str, Any]],
         *,
         kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {},
+        elbo: ELBO | None = None,
     ) -> Pair:
         """The pair of a row, which gets its figures; ``--resume`` takes both where they are finished."""
         run, part = self.run, self.run.part(folder(row))
@@ -116,12 +132,12 @@ class Comparison:
             return model, guide
         batch_size = options.batch_size or preset.batch_size
         if seconds is not None:
-            steps = steps_within(seconds, make_pair(), data, batch_size, options.device)
+            steps = steps_within(seconds, make_pair(), data, batch_size, options.device, elbo)
             (steps,) = broadcast_object_list([steps])
         options.steps = options.steps or steps
         *names, seed = row.values()
         run.say(f"{', '.join(names)}, seed {seed}")
-        pair = part.trained(make_pair, data, preset, kl_weights=kl_weights)
+        pair = part.trained(make_pair, data, preset, kl_weights=kl_weights, elbo=elbo)
         if run.is_first:
             cost = batch_size * run.processes.num_processes / part.rate
             figures = {**judge(part, pair), "steps": part.steps, "seconds_per_step": cost}

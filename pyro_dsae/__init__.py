@@ -3,7 +3,16 @@
 from ._compat import check_torchvision
 from ._moved import keep_old_paths
 from .control import forecast, generate, impute, infer, infer_long, reconstruct, swap
-from .guides import Factorised, FHVAEGuide, Full, LSTMGuide, Pairwise, Structured
+from .guides import (
+    Factorised,
+    FHVAEGuide,
+    Full,
+    LSTMGuide,
+    Pairwise,
+    Pooled,
+    SingleFrame,
+    Structured,
+)
 from .inference_data import to_arviz
 from .models import DSAE, FHVAE, LSTMc, LSTMf, Unordered
 from .objectives import KLWeights, piecewise_linear
@@ -29,6 +38,8 @@ __all__ = [
     "LSTMc",
     "LSTMf",
     "Pairwise",
+    "Pooled",
+    "SingleFrame",
     "Structured",
     "Unordered",
     "elbo_terms",

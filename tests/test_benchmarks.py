@@ -63,6 +63,27 @@ def test_priors_are_measured_beside_the_lstms(tmp_path, monkeypatch):
     assert bench.furthest("hidden_markov", seeds=1, steps=20)["untrained"] < 20
 
 
+def test_objectives_are_measured_beside_the_elbo(tmp_path, monkeypatch):
+    out = tmp_path / "objectives.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("objectives")
+    assert {*bench.TERMS} >= {
+        name
+        for name in pyro_dsae.objectives.__all__
+        if isinstance(kind := getattr(pyro_dsae.objectives, name), type)
+        and issubclass(kind, pyro_dsae.objectives.Regularised)
+        and name not in ("Regularised", "Joined")
+    }
+    options = ["--objectives", "SwapConsistency", "Grouped", "--rounds", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["objectives.py", *options])
+    monkeypatch.setattr(bench, "BATCH", 8)
+    bench.main()
+    found = json.loads(out.read_text())
+    assert found["ELBO"]["over_the_elbo"] == 1
+    assert {*found} == {"ELBO", "SwapConsistency", "Grouped", "Pooled", "SingleFrame", "run"}
+    assert 0.3 < found["SwapConsistency"]["over_the_elbo"] < 10
+
+
 def test_patches_are_measured_beside_each_other(tmp_path, monkeypatch):
     out = tmp_path / "patches.json"
     monkeypatch.syspath_prepend(ROOT / "benchmarks")

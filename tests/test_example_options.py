@@ -21,8 +21,15 @@ from pyro_dsae.nn import ConvDecoder
 from pyro_dsae.priors import Autoregressive, Mixture
 
 FOLDER = Path(__file__).parents[1] / "examples"
-NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options"})
-SEVERAL = {"bouncing_ball", "compare_guides", "compare_priors"}  # models, trained by default
+NAMES = sorted(
+    {path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options", "recipes"}
+)
+SEVERAL = {
+    "bouncing_ball",
+    "compare_guides",
+    "compare_priors",
+    "compare_recipes",
+}  # models, by default
 SINGLE = sorted({*NAMES} - SEVERAL)
 ROOT = {"speech": ["--root", "."], "faces": ["--root", "."]}  # asked for before all else
 
@@ -110,6 +117,11 @@ def test_options_of_all_examples(refused, name, options, words):
         ("compare_priors --sequences 2665", "--sequences must be at most 2664"),
         ("compare_priors --budget 1m", "--budget: must be a whole number from 1 on, got 1m"),
         ("compare_priors --evaluate model", "--evaluate is for one pair"),
+        ("compare_recipes --recipes vae", "--recipes: invalid choice: 'vae' (choose from"),
+        ("compare_recipes --data faces", "--data: invalid choice: 'faces' (choose from"),
+        ("compare_recipes --judged 33", "--judged: must be a whole number from 34 on, got 33"),
+        ("compare_recipes --size 16 --judged 9999", "--judged must be at most 2664"),
+        ("compare_recipes --evaluate model", "--evaluate is for one pair"),
     ],
 )
 def test_options_of_one_example(refused, command, words):
@@ -123,6 +135,7 @@ def test_options_of_one_example(refused, command, words):
         ("sprites --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("sheets --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
+        ("compare_recipes --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
         ("faces", "root is not a folder: there", "root must hold a folder of images a sequence"),
         ("speech", "No such file or directory: 'there'", "root must hold SPEAKER/UTTERANCE.wav"),

@@ -21,7 +21,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pyro_dsae import metrics, priors
+import pyro_dsae
+from pyro_dsae import metrics, priors, views
 from pyro_dsae.data import BouncingBall
 
 ROOT = Path(__file__).parents[1]
@@ -261,6 +262,64 @@ def test_the_compare_priors_example(run, examples, tmp_path, monkeypatch):
     )
     again = json.loads((out / "metrics.json").read_text())
     assert again["ball"]["mixture"] == figures["ball"]["mixture"] and "sprites" not in again
+
+
+def test_the_compare_recipes_example(run, examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(examples["compare_recipes"], "FRAME_JUDGE", 20)
+    names = ["elbo", "cdsvae", "dbse", "grouped"]
+    options = ["--device", "cpu", "--size", "16", "--judged", "45", "--batch-size", "8"]
+    options += ["--budget", "2", "--seeds", "1", "--out", "out", "--recipes", *names]
+    printed = run("compare_recipes", *options, "--data", "procedural", "changing")
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    rows = figures["runs"]
+    assert [(row["data"], row["recipe"], row["seed"]) for row in rows] == [
+        (data, name, 0) for data in ("procedural", "changing") for name in names
+    ]
+    common = ("disentanglement", "completeness", "informativeness", "information_f_z", "elbo")
+    own = {
+        "procedural": ("swap_static", "swap_action", "inception_score", "reverse_action"),
+        "changing": ("swap_hair", "swap_action_type", "swap_colours", "swap_direction"),
+    }
+    for row in rows:
+        assert all(math.isfinite(row[key]) for key in (*common, *own[row["data"]])), row
+        assert row["sequences"] == 16 and row["steps"] == 2
+        assert row["knows"] == examples["recipes"].RECIPES[row["recipe"]].knows
+    assert figures["changing"]["dbse"]["elbo"]["mean"] == rows[6]["elbo"]
+    for name in names:
+        assert re.search(rf"  {name} +knows \w", printed) and re.search(
+            rf"  {name} +0\.\d", printed
+        )
+    assert "training," not in run("compare_recipes", *options, "--resume")
+
+
+def test_a_recipe_that_asks_for_what_is_not_known(examples):
+    """Each recipe trains, and says by itself what it cannot do without."""
+    recipes = examples["recipes"]
+    x = torch.rand(8, 4, 3, 16, 16)
+    data = pyro_dsae.data.Sequences(x, {"who": torch.arange(8) // 2})
+    pair = (views.FewFrames(2), views.Recolour())
+    known = recipes.Known(num_frames=4, size=8, views=pair, group="who")
+    sizes = {"f_dim": 3, "z_dim": 2, "channels": 2, "hidden": 8}
+    for name, recipe in recipes.RECIPES.items():
+        guide = recipe.guide((3, 16, 16), **recipe.options(known), **sizes)
+        history = pyro_dsae.fit(
+            pyro_dsae.DSAE((3, 16, 16), **sizes),
+            guide,
+            data,
+            steps=2,
+            batch_size=4,
+            kl_weights=recipe.kl_weights(2),
+            elbo=recipe.elbo(known),
+            device="cpu",
+            progress=False,
+        )
+        assert len(history.losses) == 2, name
+        assert recipe.needs in (None, "views", "group")
+    assert {name for name, r in recipes.RECIPES.items() if r.needs} == {
+        "cdsvae",
+        "views",
+        "grouped",
+    }
 
 
 SMALL_SPRITES = """

@@ -20,7 +20,8 @@ PACKAGE = Path(pyro_dsae.__file__).parent
 FLOORS = [
     {"_compat", "_moved", "_numbers", "hub"},
     {"data", "nn", "program"},
-    {"priors", "likelihoods", "views", "objectives"},
+    {"priors", "likelihoods", "views"},
+    {"objectives"},
     {"checks", "models", "guides", "handlers"},
     {"saving", "training", "control", "inference_data"},
     {"metrics"},

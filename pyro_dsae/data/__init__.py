@@ -3,6 +3,7 @@
 from .bouncing_ball import BouncingBall
 from .cache import cache_dir, clear_cache
 from .folders import FrameFolders
+from .groups import Groups
 from .moving_mnist import MovingDigits, MovingMNIST
 from .padding import pad
 from .procedural import ProceduralSprites
@@ -16,6 +17,7 @@ from .transforms import RandomFrames
 __all__ = [
     "BouncingBall",
     "FrameFolders",
+    "Groups",
     "LogSpectrum",
     "MovingDigits",
     "MovingMNIST",

@@ -85,3 +85,12 @@ class Characters(Sequences):
         }
         super().__init__(frames, labels, transform=transform)
         self.split = split
+        self._frame_labels: dict[str, Tensor] | None = None
+
+    @property
+    def frame_labels(self) -> dict[str, Tensor]:
+        """The labels of every frame, ``(N, T)`` each: those of the sequence, unless they change."""
+        if self._frame_labels is not None:
+            return self._frame_labels
+        steps = self.frames.shape[1]
+        return {name: values[:, None].expand(-1, steps) for name, values in self.labels.items()}

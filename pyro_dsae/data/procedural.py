@@ -6,7 +6,7 @@ and a character is the sum of four layers: what all share, skin, trousers and to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from .characters import (
     ACTION_TYPES,
     ACTIONS,
     ATTRIBUTES,
+    DIRECTIONS,
     NUM_FRAMES,
     NUM_VALUES,
     Characters,
@@ -62,6 +63,7 @@ PALETTE: dict[str, tuple[tuple[int, int, int], ...]] = {
     ),
 }
 """RGB of the six values of each attribute; the value of hair is its style as well."""
+COLOURS = ATTRIBUTES[:3]
 
 
 @lru_cache(maxsize=2)
@@ -83,23 +85,45 @@ def _layers(weights: Array, colours: tuple[tuple[int, int, int], ...]) -> Array:
     return weights[:, :, None] * rgb
 
 
+def _parts(style: int, size: int) -> tuple[Array, list[Array]]:
+    """With one hair: what all share, (9, 8, 3, size, size), and what each colour adds, (6, ...)."""
+    weights = dict(zip(MATERIALS, _weights(size)[style], strict=True))
+    shared = _layers(weights["hair"], PALETTE["hair"][style : style + 1])[0] + 0.5
+    for name, rgb in FIXED.items():
+        shared += _layers(weights[name], (rgb,))[0]
+    return shared, [_layers(weights[name], PALETTE[name]) for name in COLOURS]
+
+
 def _compose(characters: Tensor, size: int) -> Tensor:
     """Frames of characters (n, 4): uint8 (9 n, 8, 3, size, size)."""
     values = characters.numpy()
     frames = np.empty((len(values), len(ACTIONS), NUM_FRAMES, 3, size, size), np.uint8)
     total = np.empty(frames.shape[1:], np.float32)
     for style in np.unique(values[:, 3]):
-        weights = dict(zip(MATERIALS, _weights(size)[style], strict=True))
-        shared = _layers(weights["hair"], PALETTE["hair"][style : style + 1])[0] + 0.5
-        for name, rgb in FIXED.items():
-            shared += _layers(weights[name], (rgb,))[0]
-        skins, trousers, tops = (_layers(weights[name], PALETTE[name]) for name in ATTRIBUTES[:3])
+        shared, (skins, trousers, tops) = _parts(style, size)
         for n in np.flatnonzero(values[:, 3] == style):
             np.add(shared, skins[values[n, 0]], out=total)
             total += trousers[values[n, 1]]
             total += tops[values[n, 2]]
             frames[n] = total
     return torch.from_numpy(frames.reshape(-1, NUM_FRAMES, 3, size, size))
+
+
+def _compose_by_frame(labels: Mapping[str, Tensor], size: int) -> Tensor:
+    """Frames of sequences whose labels may change, (n, 8) each: uint8 (n, 8, 3, size, size)."""
+    known = {name: values.numpy() for name, values in labels.items()}
+    hair, times = known["hair"][:, 0], np.arange(NUM_FRAMES)
+    frames = np.empty((len(hair), NUM_FRAMES, 3, size, size), np.uint8)
+    for style in np.unique(hair):
+        shared, layers = _parts(style, size)
+        for n in np.flatnonzero(hair == style):
+            action = known["action"][n]
+            parts = (
+                layer[known[name][n], action, times]
+                for name, layer in zip(COLOURS, layers, strict=True)
+            )
+            frames[n] = sum(parts, shared[action, times])
+    return torch.from_numpy(frames)
 
 
 class ProceduralSprites(Characters):
@@ -111,6 +135,8 @@ class ProceduralSprites(Characters):
         size: height and width of a frame in pixels, a multiple of 16.
         transform: called on each float tensor ``(8, 3, size, size)``.
         seed: of the split.
+        changing: draw the colours of skin, trousers and tops, and the direction, anew at every frame. What
+            stays is the hair and the type of the action; of these alone there are ``labels``.
 
     Raises ``ValueError`` on another split or size.
     """
@@ -122,9 +148,26 @@ class ProceduralSprites(Characters):
         size: int = 32,
         transform: Callable[[Tensor], Any] | None = None,
         seed: int = 0,
+        changing: bool = False,
     ) -> None:
         characters = split_characters(split, seed)
         check_whole(16, size=size)
         if size % 16:
             raise ValueError(f"size must be a positive multiple of 16, got {size}")
-        super().__init__(_compose(characters, size), characters, split=split, transform=transform)
+        if not changing:
+            frames = _compose(characters, size)
+            super().__init__(frames, characters, split=split, transform=transform)
+            return
+        n = len(characters) * len(ACTIONS)
+        nothing = torch.empty(n, NUM_FRAMES, 3, 1, 1, dtype=torch.uint8)
+        super().__init__(nothing, characters, split=split, transform=transform)
+        generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
+        known = self.frame_labels
+        for name in (*COLOURS, "direction"):
+            known[name] = torch.randint(
+                self.num_classes[name], (n, NUM_FRAMES), generator=generator
+            )
+            del self.labels[name]
+        del self.labels["action"]
+        known["action"] = len(DIRECTIONS) * known["action_type"] + known["direction"]
+        self._frame_labels, self.frames = known, _compose_by_frame(known, size)

@@ -5,6 +5,17 @@ from .fhvae import FHVAEGuide
 from .full import Full
 from .lstm import LSTMGuide
 from .pairwise import Pairwise
+from .pooled import Pooled
+from .single_frame import SingleFrame
 from .structured import Structured
 
-__all__ = ["FHVAEGuide", "Factorised", "Full", "LSTMGuide", "Pairwise", "Structured"]
+__all__ = [
+    "FHVAEGuide",
+    "Factorised",
+    "Full",
+    "LSTMGuide",
+    "Pairwise",
+    "Pooled",
+    "SingleFrame",
+    "Structured",
+]

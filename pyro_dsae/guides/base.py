@@ -6,7 +6,7 @@ r"""What the guides share: networks that map a sequence to the posterior of its 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import pyro
 from pyro import distributions as dist
@@ -17,7 +17,6 @@ from ..nn import (
     Channels,
     FrameShape,
     GaussianHead,
-    PairSummary,
     PooledEncoder,
     SequenceSummary,
     check_frame_shape,
@@ -29,6 +28,14 @@ from ..nn import (
 from ..priors import up_to_lengths
 from ..program import Latents, Program
 from ..views import View, encode_views
+
+
+class Summary(Protocol):
+    """A module from the features of all frames to one vector, ``(N, features)``."""
+
+    features: int
+
+    def __call__(self, h: Tensor) -> Tensor: ...
 
 
 class SequenceGuide(Program):
@@ -106,7 +113,7 @@ class SequenceGuide(Program):
         """The encoder of each frame."""
         return frame_encoder(shape, hidden, channels, patch)
 
-    def make_summary(self, hidden: int) -> SequenceSummary | PairSummary:
+    def make_summary(self, hidden: int) -> Summary:
         """The network from the features of all frames to one vector."""
         return SequenceSummary(hidden, hidden)
 

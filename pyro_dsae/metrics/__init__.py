@@ -7,6 +7,7 @@ from .bouncing_ball import (
     physics,
     prediction_errors,
 )
+from .dci import dci, latent_dci
 from .digits import (
     DigitClassifier,
     grid_consistency,
@@ -25,6 +26,7 @@ from .evidence import (
     log_weights,
     mutual_information,
 )
+from .frames import single_frames, swap_by_frame
 from .identity import identity, nearest
 from .judge import (
     HEADS,
@@ -73,6 +75,7 @@ __all__ = [
     "content_dynamics_information",
     "continuation_nll",
     "conversion_pitch",
+    "dci",
     "derangement",
     "det_curve",
     "disagreement",
@@ -90,6 +93,7 @@ __all__ = [
     "judge_accuracy",
     "k_hat",
     "kl",
+    "latent_dci",
     "latent_grid",
     "load_or_train_digit_classifier",
     "load_or_train_judge",
@@ -110,10 +114,12 @@ __all__ = [
     "protocol_b_reverse",
     "rates",
     "sheet_sequences",
+    "single_frames",
     "standardise",
     "static_accuracy_by_frames",
     "static_and_dynamic",
     "swap",
+    "swap_by_frame",
     "train_digit_classifier",
     "train_judge",
     "trajectories",

@@ -23,7 +23,7 @@ from .masks import (
     mean_of_present,
     within_lengths,
 )
-from .pairs import PairSummary
+from .pairs import MeanSummary, PairSummary
 from .shapes import FrameShape, check_frame_shape, check_sequences
 from .time import CausalLSTM, LSTMRollout, LSTMTransition, SequenceSummary, along_time, last_step
 
@@ -39,6 +39,7 @@ __all__ = [
     "GaussianHead",
     "LSTMRollout",
     "LSTMTransition",
+    "MeanSummary",
     "ModulatedDecoder",
     "PairSummary",
     "PooledEncoder",

@@ -1,4 +1,4 @@
-"""What pairs of frames have in common."""
+"""What frames in no order have in common: all pairs of them, or their mean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from .._numbers import check_whole
-from .dense import keep_variance
+from .dense import MLP, keep_variance
+from .masks import mean_of_present
 
 
 class PairSummary(nn.Module):
@@ -69,6 +70,21 @@ class PairSummary(nn.Module):
                 g = torch.where(present > 1, g / (present * (present - 1)).clamp(min=1), itself)
         g = F.relu(self.conv(g.to(h.dtype)))
         return F.relu(self.dense(g.flatten(1)))
+
+
+class MeanSummary(nn.Module):
+    """A set of frames in one vector, by the mean of their features: ``(N, T, in)`` to ``(N, hidden)``."""
+
+    def __init__(self, in_features: int, hidden: int) -> None:
+        super().__init__()
+        self.features = hidden
+        self.before = nn.Sequential(MLP(in_features, hidden), nn.ReLU())
+        self.after = nn.Sequential(MLP(hidden, hidden), nn.ReLU())
+
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """:param mask: ``(N, T)``, frames present: the mean is of these alone."""
+        h = self.before(h)
+        return self.after(h.mean(1) if mask is None else mean_of_present(h, mask))
 
 
 def _sum_of_pairs(first: Tensor, second: Tensor) -> Tensor:

@@ -82,8 +82,9 @@ def fit(
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.objectives.KLWeights`.
     :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
         :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
-    :param elbo: any of Pyro's ELBO objects; by default ``Trace_ELBO`` as it is where every latent is
-        reparametrised, :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
+    :param elbo: any of Pyro's ELBO objects, or one with further terms, see :mod:`pyro_dsae.objectives`; by
+        default ``Trace_ELBO`` as it is where every latent is reparametrised,
+        :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
     :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end. Ctrl-C
@@ -118,9 +119,10 @@ def fit(
     if kl_weights is not None and not isinstance(kl_weights, Mapping):
         raise ValueError(f'kl_weights must be a weight by site, {{"z": 2.0}}, got {kl_weights!r}')
     check_pair(model, guide)
-    check_keywords(labels, model, guide)
     elbo = ReparametrisedELBO() if elbo is None else elbo
     by_itself = descends_by_itself(elbo)
+    wanted = getattr(elbo, "labels", ())  # by the objective itself, which keeps them
+    check_keywords([name for name in labels if name not in wanted], model, guide)
     if (steps is None) == (epochs is None):
         raise ValueError(f"give one of steps and epochs, got steps={steps} and epochs={epochs}")
     if schedule not in _DECAY:
@@ -176,7 +178,7 @@ def fit(
     ):
         for x, known in batches.from_step(history.step, total):
             step = history.step
-            given = _chosen(known, labels, accelerator.device)
+            given = _chosen(known, [*dict.fromkeys([*labels, *wanted])], accelerator.device)
             if MASK in given and not masked:
                 check_keywords([MASK], model, guide)
                 masked = True

@@ -166,3 +166,47 @@ def test_bad_split() -> None:
 def test_index_out_of_range(test_set: ProceduralSprites) -> None:
     with pytest.raises(IndexError):
         test_set[len(test_set)]
+
+
+@pytest.fixture(scope="module")
+def changing() -> ProceduralSprites:
+    return ProceduralSprites("test", size=32, changing=True)
+
+
+def test_colours_and_direction_change_and_the_rest_stays(
+    changing: ProceduralSprites, test_set: ProceduralSprites
+) -> None:
+    assert [*changing.labels] == ["hair", "action_type"]
+    for name, values in changing.labels.items():
+        assert torch.equal(values, test_set.labels[name])
+    known = changing.frame_labels
+    assert set(known) == set(test_set.frame_labels)
+    for name, values in known.items():
+        assert values.shape == (len(changing), 8)
+        stays = name in ("hair", "action_type")
+        changes = (values[:, 1:] != values[:, :-1]).double().mean()
+        chance = 1 - 1 / changing.num_classes[name]
+        if name != "action":
+            assert abs(changes - (0 if stays else chance)) < 0.03, name
+    assert torch.equal(known["action"], 3 * known["action_type"] + known["direction"])
+
+
+def test_each_changing_frame_is_that_of_its_labels(changing: ProceduralSprites) -> None:
+    for n, t in ((0, 0), (700, 3), (2663, 7)):
+        now = {name: int(values[n, t]) for name, values in changing.frame_labels.items()}
+        expected = _compose(torch.tensor([[now[name] for name in ATTRIBUTES]]), 32)
+        assert torch.equal(changing.frames[n, t], expected[now["action"], t])
+
+
+def test_changes_of_each_split_and_seed() -> None:
+    made = [
+        ProceduralSprites(split, size=16, seed=seed, changing=True).frame_labels["skin"][:99]
+        for split, seed in (("test", 0), ("test", 0), ("test", 1), ("train", 0))
+    ]
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2]) and not torch.equal(made[0], made[3])
+
+
+def test_frame_labels_of_sequences_that_stay(test_set: ProceduralSprites) -> None:
+    for name, values in test_set.frame_labels.items():
+        assert torch.equal(values, test_set.labels[name][:, None].expand(-1, 8))

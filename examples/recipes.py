@@ -1,0 +1,127 @@
+"""Recipes for disentangling: an objective, a guide, its views, weights, and what each knows of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyro.infer import ELBO
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import piecewise_linear
+from pyro_dsae.objectives import (
+    CDSVAE,
+    SPYL,
+    Grouped,
+    LatentInformation,
+    MutualInformation,
+    SwapConsistency,
+    TotalCorrelation,
+)
+from pyro_dsae.views import FewFrames, View
+
+ONE_FRAME = "what stays shows in any one frame"
+VIEWS = "which map keeps content, and which motion"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What there is to know of a data set, for recipes that ask."""
+
+    num_frames: int
+    size: int
+    """Sequences to learn from."""
+    views: tuple[View, View] | None = None
+    """One under which content stays, and one under which motion does."""
+    group: str | None = None
+    """The label of sequences that share their content."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; everything else is the same for all."""
+
+    knows: str = "nothing"
+    guide: type[nn.Module] = pyro_dsae.Factorised
+    options: Callable[[Known], dict[str, Any]] = lambda known: {}
+    """Of the guide."""
+    elbo: Callable[[Known], ELBO | None] = lambda known: None
+    kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {}
+    """By the number of steps, as ``fit`` takes them."""
+    needs: str | None = None
+    """What must be known of the data, ``views`` or ``group``."""
+
+
+def one_frame(known: Known) -> dict[str, Any]:
+    """q(f | .) sees one frame, drawn at random."""
+    return {"content_view": FewFrames(1)}
+
+
+def both_views(known: Known) -> dict[str, Any]:
+    """Each posterior sees what the other does not need."""
+    content, dynamics = known.views or (None, None)
+    return {"content_view": content, "dynamics_view": dynamics}
+
+
+def cheap_z(steps: int) -> dict[str, float]:
+    """What f says costs, so that it says nothing that z must say anyway."""
+    return {"f": 5.0, "z": 0.5}
+
+
+def dynamics_first(steps: int) -> dict[str, Any]:
+    """f is silent until z has learned what moves; then z pays more, and gives back what stays."""
+    start, stop = max(1, int(0.15 * steps)), max(3, int(0.4 * steps))
+    return {
+        "f": piecewise_linear((start, 100.0), (start + 1, 1.0)),
+        "z": piecewise_linear((start, 0.5), (max(start + 1, stop), 3.0)),
+    }
+
+
+RECIPES = {
+    "elbo": Recipe(),
+    "weights": Recipe(kl_weights=cheap_z),
+    "dynamics_first": Recipe("that motion saves more than content", kl_weights=dynamics_first),
+    "one_frame": Recipe(ONE_FRAME, options=one_frame),
+    "one_frame_weights": Recipe(ONE_FRAME, options=one_frame, kl_weights=cheap_z),
+    "one_frame_dynamics_first": Recipe(
+        f"{ONE_FRAME}, and motion saves more", options=one_frame, kl_weights=dynamics_first
+    ),
+    "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
+    "total_correlation": Recipe(elbo=lambda known: TotalCorrelation(5.0, size=known.size)),
+    "swap_consistency": Recipe(
+        "any content goes with any motion", elbo=lambda _: SwapConsistency()
+    ),
+    "infogan": Recipe(elbo=lambda _: LatentInformation()),
+    "spyl": Recipe(
+        "content and motion can be drawn apart",
+        elbo=lambda known: MutualInformation(0.1, size=known.size) + SPYL(0.1),
+        # As published: 10 on the reconstruction, 5 and 1 on the KL terms, 1 on each further term.
+        kl_weights=lambda steps: {"f": 0.5, "z": 0.1},
+    ),
+    "dbse": Recipe("what stays shows in the first frame", pyro_dsae.SingleFrame),
+    "pairwise": Recipe("frames come in no order", pyro_dsae.Pairwise),
+    "pooled": Recipe("frames come in no order", pyro_dsae.Pooled),
+    "cdsvae_order": Recipe(
+        "the order of frames is motion",
+        elbo=lambda known: (
+            MutualInformation(size=known.size)
+            + CDSVAE(content_view=FewFrames(known.num_frames), weight=10.0)
+        ),
+    ),
+    "cdsvae": Recipe(
+        VIEWS,
+        elbo=lambda known: (
+            MutualInformation(size=known.size) + CDSVAE(*(known.views or ()), weight=10.0)
+        ),
+        needs="views",
+    ),
+    "views": Recipe(VIEWS, options=both_views, needs="views"),
+    "grouped": Recipe(
+        "which sequences share their content",
+        elbo=lambda known: Grouped(known.group or ""),
+        needs="group",
+    ),
+}
+"""By name; weights of the published methods are those of their sources."""

@@ -1,0 +1,111 @@
+r"""Disentanglement, completeness, informativeness (Eastwood & Williams, ICLR 2018), section 2.
+
+A classifier of each factor j from the codes c gives an importance R_ij to each number i of the code. With
+:math:`P_{ij} = R_{ij} / \sum_k R_{ik}` and :math:`\tilde P_{ij} = R_{ij} / \sum_k R_{kj}`,
+
+.. math:: D_i = 1 - H_K(P_{i \cdot}),\quad C_j = 1 - H_D(\tilde P_{\cdot j}),
+
+entropies to the base of K factors and of D numbers. D is the mean of D_i weighted by importance, C that of
+C_j, informativeness the accuracy on codes that were not learned from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from .verification import static_and_dynamic
+
+
+def dci(
+    codes: Tensor, factors: Mapping[str, Tensor], *, trees: int = 100, seed: int = 0
+) -> dict[str, Any]:
+    """By random forests of scikit-learn, which learn from one half of the codes and are tested on the other.
+
+    Their trees choose among all numbers at each split: of a few drawn at random, as is usual, some would have
+    to split by what says nothing, and importance would leak.
+
+    :param codes: ``(N, dim)``.
+    :param factors: whole numbers ``(N,)`` by name.
+    :returns: ``disentanglement``, ``completeness``, ``informativeness``, 0 to 1; ``accuracy`` of each factor;
+        and ``importance``, of each factor ``(dim,)`` that sum to 1.
+    :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers or factors.
+    """
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+    except ImportError as error:
+        raise ImportError('dci needs scikit-learn: pip install "pyro-dsae[speech]"') from error
+    n = len(codes)
+    if codes.dim() != 2 or codes.shape[1] < 2 or any(v.shape != (n,) for v in factors.values()):
+        shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in factors.items())
+        raise ValueError(
+            f"codes must be (N, dim), dim 2 or more, and factors (N,), got {tuple(codes.shape)}; {shapes}"
+        )
+    if len(factors) < 2:
+        raise ValueError(f"factors must be 2 or more, got {', '.join(factors) or 'none'}")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    learn, test = order[: n // 2], order[n // 2 :]
+    x = codes.detach().cpu().numpy()
+    importance, accuracy = {}, {}
+    for name, values in factors.items():
+        y = values.cpu().numpy()
+        forest = RandomForestClassifier(trees, max_features=None, random_state=seed)
+        forest.fit(x[learn], y[learn])
+        importance[name] = torch.from_numpy(forest.feature_importances_)
+        accuracy[name] = float(forest.score(x[test], y[test]))
+    table = torch.stack([*importance.values()], 1)
+    weight = table.sum(1) / table.sum().clamp(min=1e-12)
+    return {
+        "disentanglement": float((weight * _purity(table)).sum()),
+        "completeness": float(_purity(table.T).mean()),
+        "informativeness": sum(accuracy.values()) / len(accuracy),
+        "accuracy": accuracy,
+        "importance": importance,
+    }
+
+
+def _purity(table: Tensor) -> Tensor:
+    """1 less the entropy of each row ``(rows, columns)``, to the base of the columns: ``(rows,)``."""
+    p = table / table.sum(1, keepdim=True).clamp(min=1e-12)
+    return 1 - torch.special.entr(p).sum(1) / math.log(table.shape[1])
+
+
+def latent_dci(
+    guide: Callable,
+    dataset: Dataset,
+    factors: Sequence[str],
+    *,
+    sites: Sequence[str] = ("f", "z"),
+    num_sequences: int | None = None,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """:func:`dci` of posterior means, [f, mean of z over time].
+
+    :param dataset: of ``(x, labels)``, labels with all ``factors``.
+    :param num_sequences: so many drawn by ``seed`` (default: all).
+    :returns: that of :func:`dci`, with ``in_f`` in place of ``importance``: of each factor, what share of the
+        importance lies in the first site.
+    """
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
+    part = Subset(dataset, order[:num_sequences].tolist())
+    encode = static_and_dynamic(guide, sites)
+    codes: dict[str, list[Tensor]] = {name: [] for name in sites}
+    values: dict[str, list[Tensor]] = {name: [] for name in factors}
+    for x, labels in DataLoader(part, batch_size, generator=torch.Generator()):
+        missing = [name for name in factors if name not in labels]
+        if missing:
+            raise ValueError(f"factors must be among {', '.join(labels)}, got {', '.join(missing)}")
+        for name, code in encode(x).items():
+            codes[name].append(code.cpu())
+        for name in factors:
+            values[name].append(labels[name])
+    both = [torch.cat(codes[name]) for name in sites]
+    found = dci(torch.cat(both, 1), {k: torch.cat(v) for k, v in values.items()}, seed=seed)
+    importance, dim = found.pop("importance"), both[0].shape[1]
+    return {**found, "in_f": {name: float(rho[:dim].sum()) for name, rho in importance.items()}}
