@@ -112,6 +112,11 @@ class ProceduralSprites(Characters):
         seed: of the split.
 
     Raises ``ValueError`` on another split or size.
+
+    >>> data = ProceduralSprites("test", size=16)
+    >>> x, labels = data[10]
+    >>> x.shape, labels["action"], data.actions[1]
+    (torch.Size([8, 3, 16, 16]), 1, 'walk left')
     """
 
     def __init__(

@@ -73,6 +73,10 @@ class ProceduralSheets(_Sheets):
 
     An item is ``(x, labels)``: ``x`` float32 in [0, 1], and the four attributes. Raises ``ValueError`` on
     another split, size or number of frames.
+
+    >>> x, labels = ProceduralSheets("test", size=16, num_frames=4)[0]
+    >>> x.shape
+    torch.Size([4, 3, 16, 16])
     """
 
     def __init__(

@@ -46,6 +46,9 @@ def incorrect_pixels(predicted: Tensor, x: Tensor, threshold: float = 0.5) -> Te
 
     :param x: of the shape of ``predicted``, or of its last axes: one truth for many futures.
     :raises ValueError: if the shapes do not agree.
+
+    >>> incorrect_pixels(torch.ones(2, 5, 1, 8, 8), torch.zeros(2, 5, 1, 8, 8)).mean()
+    tensor(1.)
     """
     if x.dim() < 4 or predicted.shape[predicted.dim() - x.dim() :] != x.shape:
         raise ValueError(

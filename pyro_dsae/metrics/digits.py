@@ -38,6 +38,9 @@ class DigitClassifier(nn.Module):
     """Log-probabilities of the digit in a frame, wherever it stands: convolutions, and their maxima.
 
     :param size: side of the frames that it is made for; each halving down to 32 is one more layer.
+
+    >>> DigitClassifier(32)(torch.rand(5, 1, 32, 32)).shape
+    torch.Size([5, 10])
     """
 
     accuracy: float

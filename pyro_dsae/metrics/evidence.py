@@ -49,6 +49,12 @@ def log_weights(
 
     :param x: ``(N, T, *frame)``.
     :raises ValueError: if there is nothing to draw, or a weight is NaN.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> log_weights(model, guide, x, num_samples=10).shape
+    torch.Size([10, 4])
     """
     weights = [terms["elbo"] for terms in _draws(model, guide, x, num_samples, pairs_at_once)]
     return _weights(weights, num_samples)
@@ -80,6 +86,9 @@ def importance_bound(log_weights: Tensor) -> Tensor:
     """The importance-weighted bound on log p(x), logsumexp - log K: ``(K, N)`` to ``(N,)``.
 
     Burda et al. (2016); in the mean it rises with K, from the ELBO to log p(x).
+
+    >>> importance_bound(torch.zeros(10, 4))
+    tensor([0., 0., 0., 0.])
     """
     _check_weights(log_weights)
     return log_weights.logsumexp(0) - math.log(len(log_weights))
@@ -90,6 +99,9 @@ def k_hat(log_weights: Tensor) -> Tensor:
 
     0 where the weights are equal to within rounding: they have no tail. Infinite where ArviZ finds too few
     draws in the tail, since one outweighs all others.
+
+    >>> k_hat(torch.randn(1000, 4)).shape
+    torch.Size([4])
     """
     _check_weights(log_weights)
     if len(log_weights) < _MIN_DRAWS:
@@ -142,6 +154,13 @@ def evidence(
         sequences; ``log_likelihood``, log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site), and
         ``kl_z_per_frame``, of each site of the model's dynamics; ``bits_per_dim`` = -ELBO / (dims ln 2) and
         ``iw_bits_per_dim``; ``k_hat_below_0_7``, a share, and ``k_hat_median``, None where it is infinite.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> found = evidence(model, guide, x, num_samples=25)
+    >>> found["elbo"] <= found["iw_bound"]
+    True
     """
     if num_samples < _MIN_DRAWS:
         raise ValueError(f"num_samples must be at least {_MIN_DRAWS}, got {num_samples}")
@@ -320,6 +339,10 @@ def gaussian_copula_information(a: Tensor, b: Tensor) -> float:
     The estimator of Ince et al. (Human Brain Mapping, 2017), with its correction of the bias: each dimension
     becomes Normal by its ranks, then -1/2 log det of the correlations. Exact where a and b are Normal up to
     monotone maps of each dimension. About 0, and below it by chance, where they are independent.
+
+    >>> a = torch.randn(1000, 2)
+    >>> gaussian_copula_information(a, a + 0.1 * torch.randn(1000, 2)) > 3
+    True
     """
     n = len(a)
     if a.dim() != 2 or b.dim() != 2 or len(b) != n:

@@ -21,7 +21,12 @@ from ._evaluation import device_of, evaluation
 
 
 def nearest(a: Tensor, b: Tensor) -> float:
-    """Share of rows of ``(people, dim)`` whose nearest row of the other, by cosine, is their own."""
+    """Share of rows of ``(people, dim)`` whose nearest row of the other, by cosine, is their own.
+
+    >>> people = torch.eye(5)
+    >>> nearest(people, people + 0.1)
+    1.0
+    """
     if a.dim() != 2 or a.shape != b.shape or len(a) < 2:
         raise ValueError(
             "a and b must both be (people, dim) with at least 2 people, "

@@ -59,6 +59,9 @@ def pitch_moved(source: ArrayLike, target: ArrayLike, converted: ArrayLike) -> N
 
     :param source: Hz, of any shape, as are the others; NaN gives NaN.
     :raises ValueError: if a source is its target, or a pitch is not above 0.
+
+    >>> float(pitch_moved(100.0, 200.0, 200.0))
+    1.0
     """
     pitches = [np.asarray(values, dtype=float) for values in (source, target, converted)]
     for name, values in zip(("source", "target", "converted"), pitches, strict=True):

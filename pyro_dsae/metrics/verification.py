@@ -104,7 +104,12 @@ def det_curve(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> tu
 
 
 def equal_error_rate(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> float:
-    """Where false acceptance equals false rejection, 0 to 1; the arguments of :func:`det_curve`."""
+    """Where false acceptance equals false rejection, 0 to 1; the arguments of :func:`det_curve`.
+
+    >>> scores, same = torch.tensor([0.9, 0.8, 0.2, 0.1]), torch.tensor([True, True, False, False])
+    >>> equal_error_rate(scores, same)
+    0.0
+    """
     accepted, rejected = det_curve(scores, same, weights)
     return float(_crossing(accepted[None], rejected[None]))
 
@@ -318,6 +323,9 @@ def standardise(train: Tensor, test: Tensor) -> Tensor:
     """``test``, ``(U, dim)``, by the mean and standard deviation of each dimension of ``train``.
 
     :raises ValueError: if they are not of one ``dim``, or ``train`` has fewer than 2 utterances.
+
+    >>> standardise(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0]]))
+    tensor([[0.]])
     """
     if train.dim() != 2 or test.shape[1:] != train.shape[1:] or len(train) < 2:
         raise ValueError(

@@ -145,6 +145,11 @@ def loss_curve(
 
     :param losses: of each step, or what :func:`pyro_dsae.fit` returned.
     :param validation: scores with ``step`` and ``elbo``, drawn as its negative (default: those of a History).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     loss_curve([5300.0, 5200.0, 5100.0], f"{folder}/loss.svg").name
+    'loss.svg'
     """
     if isinstance(losses, History):
         validation = validation or losses.validation

@@ -30,6 +30,11 @@ def spectrograms(
     :param high_hz: where the last bin ends, bins being as wide as each other.
     :param hertz: the middle of each bin, ``(bins,)``, where they are not:
         :attr:`LogSpectrum.hertz <pyro_dsae.data.LogSpectrum.hertz>`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     spectrograms({"a": torch.randn(50, 200)}, f"{folder}/voices").name
+    'voices.png'
     """
     check_mapping("rows", rows, "spectrograms")
     first = next(iter(rows.values()))

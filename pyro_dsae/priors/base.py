@@ -18,6 +18,16 @@ class Prior(nn.Module):
     """A law of z_1:T with its network: ``prior(T)`` is one distribution over ``(T, z_dim)``.
 
     That distribution has ``log_prob``, ``sample`` and ``prefix_condition``. One of your own is a subclass.
+
+    >>> class Walk(Prior):
+    ...     z_dim = 2
+    ...
+    ...     def forward(self, num_frames):
+    ...         eye, zero = torch.eye(2), torch.zeros(2)
+    ...         step = pyro.distributions.Normal(zero, 0.1).to_event(1)
+    ...         return pyro.distributions.GaussianHMM(step, eye, step, eye, step, duration=num_frames)
+    >>> Walk()(8).sample().shape
+    torch.Size([8, 2])
     """
 
     z_dim: int
@@ -28,7 +38,15 @@ class Prior(nn.Module):
 
 
 class ContentPrior(nn.Module):
-    """A law of f with its network: ``prior()`` is one distribution over ``(f_dim,)``."""
+    """A law of f with its network: ``prior()`` is one distribution over ``(f_dim,)``.
+
+    >>> class Wide(ContentPrior):
+    ...     f_dim = 8
+    ...
+    ...     def forward(self):
+    ...         return pyro.distributions.Normal(torch.zeros(8), 2.0).to_event(1)
+    >>> model = pyro_dsae.DSAE((200,), f_dim=8, z_dim=4, hidden=16, content_prior=Wide())
+    """
 
     f_dim: int
 

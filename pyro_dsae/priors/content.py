@@ -16,7 +16,11 @@ from .base import ContentPrior, Shape
 
 
 class NormalContent(ContentPrior):
-    """The prior of both papers: a standard Normal."""
+    """The prior of both papers: a standard Normal.
+
+    >>> NormalContent(8)().sample((5,)).shape
+    torch.Size([5, 8])
+    """
 
     def __init__(self, f_dim: int) -> None:
         super().__init__()
@@ -89,6 +93,10 @@ class MixtureContent(ContentPrior):
 
     :param f_dim: size of f.
     :param components: K.
+
+    >>> law = MixtureContent(8, components=3)()
+    >>> law.log_prob(law.sample((5,))).shape
+    torch.Size([5])
     """
 
     start = 0.5

@@ -88,6 +88,11 @@ class HiddenMarkov(Prior):
     :param states: K.
     :param switching: each state moves z_t on from z_t-1, by a contraction towards its own point. Nothing
         can run away: points are within a reach of 10.
+
+    >>> law = HiddenMarkov(4, states=6)(8)
+    >>> z = law.sample((5,))
+    >>> law.states(z).shape
+    torch.Size([5, 8, 6])
     """
 
     def __init__(self, z_dim: int, *, states: int = 64, switching: bool = False) -> None:

@@ -129,6 +129,10 @@ class Kalman(CausalLSTM, Prior):
     :param hidden: units of the LSTM and of the dense layer before it.
     :param state_dim: size of the hidden state, default ``2 * z_dim``.
     :param matrices: K, of the state and of what is seen of it.
+
+    >>> law = Kalman(4, hidden=16)(8)
+    >>> law.log_prob(law.sample((5,))).shape
+    torch.Size([5])
     """
 
     def __init__(

@@ -165,6 +165,12 @@ class LinearGaussianLaw(dist.GaussianHMM):
 
         :param other: the Normals as one distribution of event shape ``(num_frames, z_dim)``.
         :raises ValueError: if it is anything else.
+
+        >>> law = LinearGaussian(4)(8)
+        >>> seen = dist.Normal(torch.zeros(5, 8, 4), 0.1).to_event(2)
+        >>> posterior, log_z = law.conjugate_update(seen)
+        >>> posterior.sample().shape, log_z.shape
+        (torch.Size([5, 8, 4]), torch.Size([5]))
         """
         base = getattr(other, "base_dist", None)
         if (
@@ -226,6 +232,10 @@ class LinearGaussian(Prior):
 
     :param z_dim: size of z_t.
     :param state_dim: size of the hidden state, default ``2 * z_dim``.
+
+    >>> law = LinearGaussian(4)(8)
+    >>> law.mean.shape, law.sample((5,)).shape
+    (torch.Size([8, 4]), torch.Size([5, 8, 4]))
     """
 
     def __init__(self, z_dim: int, *, state_dim: int | None = None) -> None:

@@ -25,6 +25,12 @@ def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> 
 
     ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site) are log q - log p;
     ``elbo`` is the first less the others. ``given`` goes to both programs, see ``labels`` of :func:`fit`.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> {name: tuple(value.shape) for name, value in elbo_terms(model, guide, x).items()}
+    {'log_likelihood': (4,), 'elbo': (4,), 'kl_f': (4,), 'kl_z': (4,)}
     """
     guide_trace = poutine.trace(guide).get_trace(x, **given)
     model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, **given)
@@ -47,7 +53,14 @@ def evaluate_elbo(
     batch_size: int = 64,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2)."""
+    """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2).
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> sorted(evaluate_elbo(model, guide, x))
+    ['bits_per_dim', 'elbo', 'kl_f', 'kl_z', 'log_likelihood']
+    """
     check_pair(model, guide)
     check_whole(1, batch_size=batch_size)
     dataset = as_dataset(data)
