@@ -19,13 +19,13 @@ def _installed(package: str) -> str:
 
 
 def _needed() -> list[str]:
-    """The packages that this one names, those of its extras too, in the order of the metadata."""
+    """The packages that this one names, in the order of the metadata; not those of its developers' extras."""
     try:
         lines = metadata.requires("pyro-dsae") or []
     except metadata.PackageNotFoundError:  # a checkout on the path that was never installed
         return ["torch", "pyro-ppl"]
-    names = [re.match(r"[\w.-]+", line.strip()) for line in lines]
-    return [*dict.fromkeys(name[0] for name in names if name and name[0] != "pyro-dsae")]
+    lines = [line for line in lines if not re.search(r"extra == .(dev|docs|test)\b", line)]
+    return [*dict.fromkeys(re.split(r"[^\w.-]", line)[0] for line in lines)]
 
 
 def _accelerators() -> str:
