@@ -1,14 +1,16 @@
-"""The site: ``sphinx-build -W -b html docs docs/_build``. Tutorials are run, so it takes minutes."""
+"""The site: ``sphinx-build -W -b html docs site``. Tutorials are run, so it takes minutes."""
 
 from __future__ import annotations
 
 import os
 import re
 from pathlib import Path
-
-from sphinx.application import Sphinx
+from typing import TYPE_CHECKING
 
 import pyro_dsae
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 project = "pyro-dsae"
 author = copyright = "pyro-dsae contributors"  # noqa: A001 (Sphinx's own name)
@@ -22,7 +24,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "jupyter_execute"]
+exclude_patterns = ["jupyter_execute"]
 
 html_theme = "furo"
 html_title = f"pyro-dsae {version}"
