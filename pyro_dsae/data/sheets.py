@@ -103,6 +103,10 @@ class Sheets(_Sheets):
     Args:
         num_frames: so many poses are drawn at random each time an item is read; all in order if None.
         transform: called on each float tensor ``(num_frames, 3, size, size)``.
+
+    >>> data = Sheets("lpc-sprites", "train", num_frames=4)  # doctest: +SKIP
+    >>> data[0][0].shape  # doctest: +SKIP
+    torch.Size([4, 3, 64, 64])
     """
 
     def __init__(

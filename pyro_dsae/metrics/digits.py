@@ -227,6 +227,10 @@ def latent_grid(
     :param coverage: share of each coordinate's probability between the first point and the last.
     :raises ValueError: if z is not 2-dimensional, its prior has no mean (that of ordered frames), or
         ``points`` or ``coverage`` is out of range.
+
+    >>> model = pyro_dsae.Unordered((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> latent_grid(model, torch.zeros(3, 8), points=5).shape
+    torch.Size([3, 25, 2])
     """
     _check_grid(points, coverage)
     prior = _prior(model, f)
@@ -331,6 +335,10 @@ def position_r2(
         map, ``inverse_r2`` of position from z. What does not vary has an R^2 of 0.
     :raises ValueError: if there are fewer than 4 sequences, ``positions`` does not agree with ``x``,
         or a polynomial has more terms than there are frames to fit it to.
+
+    >>> guide = pyro_dsae.Factorised((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> sorted(position_r2(guide, torch.rand(6, 8, 1, 16, 16), torch.rand(6, 8, 2)))
+    ['inverse_r2', 'r2', 'r2_linear']
     """
     if len(x) < 4:
         raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")

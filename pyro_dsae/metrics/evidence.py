@@ -220,6 +220,12 @@ def active_units(
 
     A unit is active where its posterior mean varies over the data by more than ``threshold``, a variance:
     over sequences, and over frames too where the site has an axis of time.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> sorted(active_units(guide, x))
+    ['f', 'z']
     """
     x = _sequences(data, None, 0)
     device = device_of(guide)
@@ -253,6 +259,12 @@ def mutual_information(
     :param num_samples: draws a sequence.
     :param num_sequences: N, so many drawn by ``seed`` (default: all).
     :raises ValueError: if the guide has no such site, or draws it given another.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> mutual_information(guide, x) < math.log(len(x)) + 1e-6
+    True
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -301,6 +313,13 @@ def content_dynamics_information(
     :param components: of f and of z_t; N must be more than both together.
     :param num_samples: draws a sequence; the estimate is the mean over them.
     :param num_sequences: N, so many drawn by ``seed`` (default: all).
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> x = torch.rand(40, 8, 3, 16, 16)
+    >>> isinstance(content_dynamics_information(guide, x), float)
+    True
     """
     for name, number in (("components", components), ("num_samples", num_samples)):
         if number < 1:

@@ -30,6 +30,10 @@ def median_pitch(
     :param low: of the pitches looked for, Hz, as is ``high``, an octave above it or more.
     :returns: NaN where fewer than 10 frames, 200 ms, are voiced.
     :raises ValueError: if ``wave`` is not finite or not ``(samples,)``, or there is no such range.
+
+    >>> wave = np.sin(2 * np.pi * 200 * np.arange(8000) / 16_000)
+    >>> 195 < median_pitch(wave, 16_000) < 205
+    True
     """
     if wave.ndim != 1 or not np.isfinite(wave).all():
         raise ValueError(

@@ -16,6 +16,10 @@ def keep_variance(module: nn.Module) -> None:
 
     Torch's own default shrinks them at every layer; the decoder then starts blind to its input, and the
     posterior collapses before it has begun to learn.
+
+    >>> network = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).apply(keep_variance)
+    >>> network[0].bias.abs().sum().item()
+    0.0
     """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.kaiming_normal_(module.weight, SLOPE)

@@ -85,6 +85,13 @@ def det_figure(curves: Mapping[str, tuple[Tensor, Tensor]], path: str | Path) ->
 
     :param curves: rates of false acceptance and of false rejection by name, ``(thresholds,)`` each, as
         :func:`pyro_dsae.metrics.det_curve` returns them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> scores, same = torch.randn(200), torch.arange(200) % 2 == 0
+    >>> curve = pyro_dsae.metrics.det_curve(scores + same, same)
+    >>> with TemporaryDirectory() as folder:
+    ...     det_figure({"f": curve}, f"{folder}/det").name
+    'det.png'
     """
     check_mapping("curves", curves, "rates")
     figure = Figure(figsize=(5, 5), layout="constrained")

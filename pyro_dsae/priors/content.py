@@ -40,6 +40,10 @@ class NormalMixture(dist.TorchDistribution):
 
     :param logits: ``(K,)``, log weights up to a constant.
     :param loc: ``(K, dim)``, and so is ``scale``. The event shape is ``(dim,)``.
+
+    >>> law = NormalMixture(torch.zeros(3), torch.randn(3, 8), torch.ones(3, 8))
+    >>> law.event_shape
+    torch.Size([8])
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (torch's own convention)

@@ -31,6 +31,9 @@ class HiddenMarkovLaw(CausalLaw):
     :param prior: the :class:`HiddenMarkov` that gives the laws of states and of what is seen of them.
     :param num_frames: T.
     :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
+
+    >>> HiddenMarkovLaw(HiddenMarkov(4, states=6), 8).prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(self, prior: HiddenMarkov, num_frames: int, **options: Any) -> None:

@@ -53,6 +53,10 @@ class KalmanLaw(CausalLaw):
     :param prior: the :class:`Kalman` that gives the matrices.
     :param num_frames: T.
     :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
+
+    >>> law = KalmanLaw(Kalman(4, hidden=16), 8)
+    >>> law.prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(self, prior: Kalman, num_frames: int, **options: Any) -> None:

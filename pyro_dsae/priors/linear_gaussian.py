@@ -50,6 +50,10 @@ class LinearGaussianLaw(dist.GaussianHMM):
     Pyro computes with precisions, inverse covariances, whose products lose all digits of a float32 in long
     sequences of little noise: log-probabilities at T = 1000 are off by up to thousands of nats, and nothing
     fails. Here all is computed in double precision; values come and go in ``dtype``.
+
+    >>> law = LinearGaussian(4)(8)
+    >>> law.prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(
