@@ -19,11 +19,11 @@ from .objectives import KLWeights, piecewise_linear
 from .priors import AutoregressiveNormal, ExchangeableNormal
 from .saving import load, save
 from .training import History, elbo_terms, evaluate_elbo, fit
+from .versions import __version__, show_versions
 
 check_torchvision()
 keep_old_paths(__name__)
 
-__version__ = "0.1.0"
 __all__ = [
     "DSAE",
     "FHVAE",
@@ -42,6 +42,7 @@ __all__ = [
     "SingleFrame",
     "Structured",
     "Unordered",
+    "__version__",
     "elbo_terms",
     "evaluate_elbo",
     "fit",
@@ -54,6 +55,7 @@ __all__ = [
     "piecewise_linear",
     "reconstruct",
     "save",
+    "show_versions",
     "swap",
     "to_arviz",
 ]

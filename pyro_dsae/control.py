@@ -49,6 +49,12 @@ def infer(
     :param model: the frames must be such as its likelihood takes.
     :param mask: ``(N, T)``, True where a frame is present; what stands elsewhere is not looked at.
     :raises ValueError: if ``x`` is of other frames, not finite, or out of range.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> {site: tuple(value.shape) for site, value in infer(guide, x).items()}
+    {'f': (4, 8), 'z': (4, 8, 4)}
     """
     with evaluating(guide):
         mask = as_mask(mask, x, guide)
@@ -124,6 +130,12 @@ def generate(
 
     :param latents: tensors by site, such as ``f`` and ``z``; one of shape ``(N, T, dim)`` sets T.
     :raises ValueError: if the model has no such latents, or latents and sizes do not agree.
+
+    >>> model = pyro_dsae.DSAE((3, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16)
+    >>> generate(model, f=torch.zeros(2, 8), num_frames=50).shape
+    torch.Size([2, 50, 3, 16, 16])
+    >>> generate(model, z=torch.zeros(2, 3, 4), num_frames=10).shape  # three steps, and on
+    torch.Size([2, 10, 3, 16, 16])
     """
     check_whole(1, batch_size=batch_size, num_frames=num_frames)
     fixed = {name: value for name, value in latents.items() if value is not None}
@@ -168,7 +180,14 @@ def reconstruct(
     sample: bool = False,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Mean frames of the model at the latents of ``x``, absent ones too."""
+    """Mean frames of the model at the latents of ``x``, absent ones too.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> reconstruct(model, guide, x).shape
+    torch.Size([4, 8, 3, 16, 16])
+    """
     check_pair(model, guide)
     latents: dict[str, Any] = infer(guide, x, sample=sample, model=model, mask=mask)
     return _ended(generate(model, num_frames=x.shape[1], **latents), mask)
@@ -209,7 +228,14 @@ def swap(
     content_mask: Tensor | None = None,
     dynamics_mask: Tensor | None = None,
 ) -> Tensor:
-    """The content of one batch of sequences in the dynamics of another, as many sequences."""
+    """The content of one batch of sequences in the dynamics of another, as many sequences.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> swap(model, guide, x[:2], x[2:]).shape
+    torch.Size([2, 8, 3, 16, 16])
+    """
     check_pair(model, guide)
     if len(content) != len(dynamics):
         raise ValueError(
@@ -241,6 +267,12 @@ def forecast(
     :func:`generate`. Where z is one vector a sequence, the model just runs on.
 
     :param mask: ``(N, T)``, True where a frame is present: each sequence goes on after its last.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> forecast(model, guide, x, 5, num_futures=3).shape
+    torch.Size([3, 4, 5, 3, 16, 16])
     """
     if num_frames < 1 or num_futures < 1:
         raise ValueError(

@@ -13,7 +13,12 @@ from ._moved import warn
 
 
 def latent_sites(trace: Trace) -> list[str]:
-    """Names of the latents that a guide's trace has drawn: no plates, no factors."""
+    """Names of the latents that a guide's trace has drawn: no plates, no factors.
+
+    >>> guide = pyro_dsae.Factorised((200,), f_dim=8, z_dim=4, hidden=16)
+    >>> latent_sites(pyro.poutine.trace(guide).get_trace(torch.rand(5, 20, 200)))
+    ['f', 'z']
+    """
     return [
         name
         for name, site in trace.nodes.items()
@@ -24,7 +29,13 @@ def latent_sites(trace: Trace) -> list[str]:
 
 
 class PosteriorMean(Messenger):
-    """Give every latent site the mean of its distribution in place of a draw."""
+    """Give every latent site the mean of its distribution in place of a draw.
+
+    >>> guide = pyro_dsae.Factorised((200,), f_dim=8, z_dim=4, hidden=16)
+    >>> x = torch.rand(5, 20, 200)
+    >>> torch.equal(PosteriorMean()(guide)(x)[0], PosteriorMean()(guide)(x)[0])
+    True
+    """
 
     def _pyro_sample(self, msg: Any) -> None:
         if msg["value"] is None and not site_is_subsample(msg):

@@ -79,6 +79,15 @@ def to_arviz(
     :param mask: ``(N, T)``, True where a frame is present. What there is not is NaN: absent frames of
         ``observed_data``, and of the posterior all that lies past a sequence's last frame.
     :raises ValueError: on an argument that does not fit, or a program without a site that it needs.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> draws = to_arviz(model, guide, x, num_samples=10, predictive=None)
+    >>> draws["posterior"]["z"].dims
+    ('chain', 'draw', 'sequence', 'frame', 'z_dim')
+    >>> draws["sample_stats"]["log_weight"].shape
+    (1, 10, 4)
     """
     if x.ndim < 3 or not len(x):
         raise ValueError(f"x must be (batch, time, *frame) and not empty, got {tuple(x.shape)}")

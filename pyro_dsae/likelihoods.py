@@ -12,7 +12,12 @@ from torch.nn import functional as F
 
 
 class Bernoulli(nn.Module):
-    """Bernoulli on intensities in [0, 1]: sharp, but not normalised off {0, 1}."""
+    """Bernoulli on intensities in [0, 1]: sharp, but not normalised off {0, 1}.
+
+    >>> law = Bernoulli()(torch.zeros(4, 8, 3, 16, 16))  # a decoder's output: logits
+    >>> law.to_event(4).log_prob(torch.rand(4, 8, 3, 16, 16)).shape, float(law.mean[0, 0, 0, 0, 0])
+    (torch.Size([4]), 0.5)
+    """
 
     unit_interval = True
 
@@ -36,7 +41,12 @@ class _Frames(dist.Independent):
 
 
 class ContinuousBernoulli(nn.Module):
-    """The normalised density on [0, 1] (Loaiza-Ganem & Cunningham, NeurIPS 2019)."""
+    """The normalised density on [0, 1] (Loaiza-Ganem & Cunningham, NeurIPS 2019).
+
+    >>> law = ContinuousBernoulli()(torch.zeros(2, 3))
+    >>> law.log_prob(torch.rand(2, 3)).shape
+    torch.Size([2, 3])
+    """
 
     unit_interval = True
 
@@ -45,7 +55,11 @@ class ContinuousBernoulli(nn.Module):
 
 
 class Normal(nn.Module):
-    """A Normal around the decoder's output with one scale, learned or fixed."""
+    """A Normal around the decoder's output with one scale, learned or fixed.
+
+    >>> Normal(0.5)(torch.zeros(2, 3)).log_prob(torch.rand(2, 3)).shape
+    torch.Size([2, 3])
+    """
 
     unit_interval = False
 
@@ -67,7 +81,11 @@ _BY_NAME = {
 
 
 def make_likelihood(likelihood: str | nn.Module) -> nn.Module:
-    """A likelihood from its name, or the module itself."""
+    """A likelihood from its name, or the module itself.
+
+    >>> make_likelihood("bernoulli")
+    Bernoulli()
+    """
     if isinstance(likelihood, nn.Module):
         return likelihood
     if likelihood not in _BY_NAME:

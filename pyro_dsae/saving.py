@@ -45,6 +45,15 @@ def save(
         gives float32 again. The pair itself stays as it is.
     :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`, or the guide is to share
         a module with the model, such as ``prior``, and does not; if a weight is too large for ``dtype``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model = pyro_dsae.DSAE((3, 16, 16), **sizes)
+    >>> guide = pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> with TemporaryDirectory() as folder:
+    ...     save(folder, model, guide)
+    ...     print(sorted(path.name for path in Path(folder).iterdir()))
+    ['guide', 'index.json', 'model']
     """
     pair: dict[str, Any] = {"model": model, "guide": guide}
     for role, program in pair.items():
@@ -113,6 +122,15 @@ def load(
     :raises FileNotFoundError: if ``folder`` holds no pair, or a file of it is missing; here and at the hub.
     :raises ValueError: if a file is damaged, or weights are missing, left over or of another shape.
     :raises TypeError: if neither takes one of ``options``.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> pair = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Full((3, 16, 16), **sizes)
+    >>> with TemporaryDirectory() as folder:
+    ...     pyro_dsae.save(folder, *pair)
+    ...     model, guide = load(folder)
+    >>> type(model).__name__, type(guide).__name__
+    ('DSAE', 'Full')
     """
     folder = _found(folder, revision)
     index, before = _read_index(folder)

@@ -34,6 +34,11 @@ class Recolour(nn.Module):
 
     Black stays black, and shape and motion stay visible; which colour a thing has does not. Frames are
     ``(C, H, W)`` in [0, 1].
+
+    >>> Recolour()(torch.rand(4, 8, 3, 16, 16)).shape
+    torch.Size([4, 8, 3, 16, 16])
+    >>> float(Recolour()(torch.zeros(4, 8, 3, 16, 16)).max())
+    0.0
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,6 +51,9 @@ class FewFrames(nn.Module):
 
     :param num_frames: how many, or the least and the most: then the number is drawn too, one for all
         sequences.
+
+    >>> FewFrames(2)(torch.rand(4, 8, 3, 16, 16)).shape
+    torch.Size([4, 2, 3, 16, 16])
     """
 
     def __init__(self, num_frames: int | tuple[int, int]) -> None:
@@ -73,6 +81,10 @@ class ShuffleStrips(nn.Module):
     """Cut each frame into upright strips ``width`` pixels wide and put them into random order.
 
     What stands at which height stays visible, pose and direction do not.
+
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> torch.allclose(ShuffleStrips(2)(x).sum(-1), x.sum(-1))
+    True
     """
 
     def __init__(self, width: int = 2) -> None:
@@ -96,6 +108,9 @@ class Jitter(nn.Module):
     nearest pixels are repeated. Frames are ``(C, H, W)`` in [0, 1].
 
     :param contrast: standard deviation of the logarithm of the factor of brightness.
+
+    >>> Jitter(2)(torch.rand(4, 8, 3, 16, 16)).shape
+    torch.Size([4, 8, 3, 16, 16])
     """
 
     def __init__(self, pixels: int, contrast: float = 0.2) -> None:

@@ -18,7 +18,7 @@ PACKAGE = Path(pyro_dsae.__file__).parent
 
 # A room may import from the floors below its own, and from nothing else.
 FLOORS = [
-    {"_compat", "_moved", "_numbers", "hub"},
+    {"_compat", "_moved", "_numbers", "hub", "versions"},
     {"data", "nn", "program"},
     {"priors", "likelihoods", "views"},
     {"objectives"},
@@ -26,6 +26,7 @@ FLOORS = [
     {"saving", "training", "control", "inference_data"},
     {"metrics"},
     {"plotting"},
+    {"__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -193,6 +193,13 @@ class BouncingBall(Sequences):
     An item is ``(x, labels)``: x float32 ``(T, 1, size, size)`` in [0, 1], and ``sequence``, the row of
     ``positions`` and ``velocities`` that belongs to it. Raises ``ValueError`` on other arguments,
     ``ImportError`` where there is neither a cache file nor pymunk.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     data = BouncingBall("test", num_sequences=2, num_frames=10, root=root)
+    ...     x, labels = data[0]
+    >>> x.shape
+    torch.Size([10, 1, 32, 32])
     """
 
     frames: Tensor

@@ -16,7 +16,11 @@ _LARGE = 100e6  # bytes, from which on the size is said
 
 
 def cache_dir() -> Path:
-    """``$XDG_CACHE_HOME/pyro_dsae``, or ``~/.cache/pyro_dsae``. :func:`clear_cache` empties it."""
+    """``$XDG_CACHE_HOME/pyro_dsae``, or ``~/.cache/pyro_dsae``. :func:`clear_cache` empties it.
+
+    >>> cache_dir().name
+    'pyro_dsae'
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pyro_dsae"
 
 

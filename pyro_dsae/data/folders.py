@@ -110,6 +110,16 @@ class FrameFolders(Dataset[tuple[Any, dict[str, int]]]):
     ``sequence`` it is. Raises ``FileNotFoundError`` if ``root`` is no folder or has no sequences;
     ``ValueError`` naming a folder with too few frames, an image that cannot be read or is of another size
     or depth than 8 bits, or a damaged video; ``ImportError`` on a video without PyAV.
+
+    >>> from PIL import Image
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     for t in range(5):
+    ...         Path(root, "anna").mkdir(exist_ok=True)
+    ...         Image.new("RGB", (40, 40)).save(Path(root, "anna", f"{t}.png"))
+    ...     x, labels = FrameFolders(root, size=16)[0]
+    >>> x.shape
+    torch.Size([5, 3, 16, 16])
     """
 
     names: list[str]

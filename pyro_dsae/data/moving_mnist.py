@@ -119,6 +119,10 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
     An item is ``(x, labels)``: x float32 ``(T, 1, size, size)`` in [0, 1], and the digits, ``digit_0``
     and so on. Raises ``ValueError`` on other arguments and on a damaged file, ``FileNotFoundError`` where
     there are no files.
+
+    >>> data = MovingDigits("mnist", size=32, download=True)  # doctest: +SKIP
+    >>> data[0][0].shape  # doctest: +SKIP
+    torch.Size([20, 1, 32, 32])
     """
 
     digits: Tensor
@@ -215,6 +219,10 @@ class MovingMNIST(Sequences):
         transform: called on each float tensor ``(20, 1, 64, 64)``.
 
     An item is ``(x, {})``: which digits they are was not published.
+
+    >>> data = MovingMNIST("mnist", download=True)  # doctest: +SKIP
+    >>> data[0][0].shape  # doctest: +SKIP
+    torch.Size([20, 1, 64, 64])
     """
 
     def __init__(

@@ -139,6 +139,11 @@ class ProceduralSprites(Characters):
             stays is the hair and the type of the action; of these alone there are ``labels``.
 
     Raises ``ValueError`` on another split or size.
+
+    >>> data = ProceduralSprites("test", size=16)
+    >>> x, labels = data[10]
+    >>> x.shape, labels["action"], data.actions[1]
+    (torch.Size([8, 3, 16, 16]), 1, 'walk left')
     """
 
     def __init__(

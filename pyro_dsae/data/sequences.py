@@ -31,6 +31,11 @@ class Sequences(Dataset[tuple[Any, dict[str, Any]]]):
     An item is ``(x, labels)``: ``x`` float32 ``(T, *frame)``, and a dict of ints. :meth:`batch` reads many
     at once, which is how ``fit`` does it where there is no transform. Raises ``ValueError`` naming the
     argument, or the file that is not whole.
+
+    >>> frames = torch.randint(256, (5, 8, 3, 16, 16), dtype=torch.uint8)
+    >>> x, labels = Sequences(frames, {"person": [0, 0, 1, 1, 2]})[3]
+    >>> x.shape, x.dtype, labels
+    (torch.Size([8, 3, 16, 16]), torch.float32, {'person': 1})
     """
 
     split: str | None = None

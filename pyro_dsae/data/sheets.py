@@ -74,6 +74,10 @@ class ProceduralSheets(_Sheets):
 
     An item is ``(x, labels)``: ``x`` float32 in [0, 1], and the four attributes. Raises ``ValueError`` on
     another split, size or number of frames.
+
+    >>> x, labels = ProceduralSheets("test", size=16, num_frames=4)[0]
+    >>> x.shape
+    torch.Size([4, 3, 16, 16])
     """
 
     def __init__(
@@ -100,6 +104,10 @@ class Sheets(_Sheets):
     Args:
         num_frames: so many poses are drawn at random each time an item is read; all in order if None.
         transform: called on each float tensor ``(num_frames, 3, size, size)``.
+
+    >>> data = Sheets("lpc-sprites", "train", num_frames=4)  # doctest: +SKIP
+    >>> data[0][0].shape  # doctest: +SKIP
+    torch.Size([4, 3, 64, 64])
     """
 
     def __init__(

@@ -43,6 +43,13 @@ class LogSpectrum:
     :param bins: K, of a spectrum.
     :param window: seconds; it must have ``bins`` to 3 ``bins`` frequencies.
     :param hop: seconds from frame to frame, at most half a window.
+
+    >>> spectrum = LogSpectrum(window=0.050)
+    >>> frames = spectrum(np.sin(np.arange(16_000) * 0.1))  # a second
+    >>> frames.shape
+    torch.Size([101, 200])
+    >>> spectrum.inverse(frames, iterations=2).shape
+    (16000,)
     """
 
     def __init__(
@@ -111,6 +118,9 @@ def cut(frames: Tensor, num_frames: int, hop: int) -> Tensor:
     """A sequence in segments: ``(L, *frame)`` to ``(S, num_frames, *frame)``, one every ``hop`` frames.
 
     They cover all of it; where the last ends after the sequence, its last frame is repeated.
+
+    >>> cut(torch.rand(50, 200), num_frames=20, hop=10).shape
+    torch.Size([4, 20, 200])
     """
     _check_hop(hop, num_frames)
     count = 1 + max(0, -(-(len(frames) - num_frames) // hop))
@@ -119,7 +129,12 @@ def cut(frames: Tensor, num_frames: int, hop: int) -> Tensor:
 
 
 def overlap_add(segments: Tensor, hop: int, length: int) -> Tensor:
-    """The inverse of :func:`cut`, ``(length, *frame)``: where segments overlap one fades into the next."""
+    """The inverse of :func:`cut`, ``(length, *frame)``: where segments overlap one fades into the next.
+
+    >>> frames = torch.rand(50, 200)
+    >>> torch.allclose(overlap_add(cut(frames, 20, 10), 10, 50), frames)
+    True
+    """
     count, num_frames = segments.shape[:2]
     _check_hop(hop, num_frames)
     ramp = torch.arange(1, num_frames + 1, device=segments.device)

@@ -121,6 +121,11 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
 
     Raises ``FileNotFoundError`` if there is no folder or no sound in it, ``ValueError`` naming a file that
     is not sound or is empty, and ``ImportError`` without the extra ``speech``.
+
+    >>> train = SpeechSegments("TIMIT", "train", silence=30)  # doctest: +SKIP
+    >>> test = SpeechSegments("TIMIT", "test", scaling=train.scaling)  # doctest: +SKIP
+    >>> train[0][0].shape  # doctest: +SKIP
+    torch.Size([20, 200])
     """
 
     speakers: list[str]

@@ -271,6 +271,10 @@ class Sprites(Characters):
     Raises ``ValueError`` on another split or size, and on a sheet that is damaged or of another
     size; ``FileNotFoundError`` on a missing folder or sheet; ``RuntimeError`` if a download fails
     or brings other sheets than those of the paper.
+
+    >>> data = Sprites("lpc-sprites", "train", download=True)  # doctest: +SKIP
+    >>> data[0][0].shape  # doctest: +SKIP
+    torch.Size([8, 3, 64, 64])
     """
 
     def __init__(

@@ -12,6 +12,9 @@ class RandomFrames:
     """Some frames of a sequence, drawn without replacement and in random order.
 
     A model of exchangeable frames holds for any subset of them, so it may train on few of many.
+
+    >>> RandomFrames(3)(torch.rand(8, 3, 16, 16)).shape
+    torch.Size([3, 3, 16, 16])
     """
 
     def __init__(self, num_frames: int) -> None:

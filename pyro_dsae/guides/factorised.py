@@ -15,6 +15,11 @@ class Factorised(SequenceGuide):
     """f from a bidirectional LSTM over all frames, z_t from frame t alone.
 
     The arguments are those of :class:`~pyro_dsae.guides.base.SequenceGuide`.
+
+    >>> guide = Factorised((3, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16)
+    >>> f, z = guide(torch.rand(5, 8, 3, 16, 16))
+    >>> f.shape, z.shape
+    (torch.Size([5, 8]), torch.Size([5, 8, 4]))
     """
 
     def make_dynamics(self, f_dim: int, z_dim: int, hidden: int) -> None:

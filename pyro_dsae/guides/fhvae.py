@@ -46,6 +46,10 @@ class FHVAEGuide(Program):
     :param frame_shape: as for the model, and so are ``z1_dim``, ``z2_dim``, ``z2_scale`` (sigma)
         and ``hidden``.
     :param channels: width of the encoder for images, see :func:`~pyro_dsae.nn.frame_encoder`.
+
+    >>> guide = FHVAEGuide((200,), utterances=30, hidden=16)
+    >>> {site: tuple(value.shape) for site, value in guide(torch.rand(5, 20, 200)).items()}
+    {'mu2': (5, 16), 'z2': (5, 16), 'z1': (5, 16)}
     """
 
     def __init__(

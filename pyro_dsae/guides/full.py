@@ -16,6 +16,11 @@ class Full(SequenceGuide):
     then a forward RNN.
 
     The arguments are those of :class:`~pyro_dsae.guides.base.SequenceGuide`.
+
+    >>> guide = Full((200,), f_dim=8, z_dim=4, hidden=16)
+    >>> f, z = guide(torch.rand(5, 20, 200))
+    >>> f.shape, z.shape
+    (torch.Size([5, 8]), torch.Size([5, 20, 4]))
     """
 
     def make_dynamics(self, f_dim: int, z_dim: int, hidden: int) -> None:

@@ -15,6 +15,11 @@ class LSTMGuide(SequenceGuide):
     """f and z from bidirectional LSTMs over all frames, z given f.
 
     The arguments are those of :class:`~pyro_dsae.guides.base.SequenceGuide`.
+
+    >>> guide = LSTMGuide((1, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16)
+    >>> f, z = guide(torch.rand(5, 10, 1, 16, 16))
+    >>> f.shape, z.shape
+    (torch.Size([5, 8]), torch.Size([5, 4]))
     """
 
     z_axes = 1

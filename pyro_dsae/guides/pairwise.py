@@ -33,6 +33,11 @@ class Pairwise(SequenceGuide):
     :param pairs_at_once: pairs of frames in memory at a time; see :class:`~pyro_dsae.nn.PairSummary`.
     :param options: the arguments of :class:`~pyro_dsae.guides.base.SequenceGuide`. An ``encoder`` of
         your own maps frames to feature maps ``(*, channels, height, width)`` or to vectors.
+
+    >>> guide = Pairwise((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16, content_frames=(2, 4))
+    >>> f, z = guide(torch.rand(5, 10, 1, 16, 16))
+    >>> f.shape, z.shape
+    (torch.Size([5, 8]), torch.Size([5, 10, 2]))
     """
 
     def __init__(

@@ -26,6 +26,13 @@ class Structured(Factorised):
     :param options: the other arguments of :class:`~pyro_dsae.guides.base.SequenceGuide`; ``z_dim`` is the
         prior's.
     :raises ValueError: if the prior is none, has no such law, or another ``z_dim``.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model = pyro_dsae.DSAE((3, 16, 16), prior="linear_gaussian", **sizes)
+    >>> guide = Structured((3, 16, 16), prior=model.prior, **sizes)
+    >>> f, z = guide(torch.rand(5, 8, 3, 16, 16))
+    >>> z.shape
+    torch.Size([5, 8, 4])
     """
 
     of_the_model = frozenset({"prior"})

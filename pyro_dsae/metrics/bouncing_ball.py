@@ -46,6 +46,9 @@ def incorrect_pixels(predicted: Tensor, x: Tensor, threshold: float = 0.5) -> Te
 
     :param x: of the shape of ``predicted``, or of its last axes: one truth for many futures.
     :raises ValueError: if the shapes do not agree.
+
+    >>> incorrect_pixels(torch.ones(2, 5, 1, 8, 8), torch.zeros(2, 5, 1, 8, 8)).mean()
+    tensor(1.)
     """
     if x.dim() < 4 or predicted.shape[predicted.dim() - x.dim() :] != x.shape:
         raise ValueError(
@@ -84,6 +87,12 @@ def prediction_errors(
         ``best_of_20_low`` and ``best_of_20_high``.
     :raises ValueError: if ``x``, ``missing`` or ``num_futures`` is not as described, or the forecast gives
         another shape.
+
+    >>> def stays(seen, num_frames, num_futures):
+    ...     return seen[:, -1:].expand(num_futures, -1, num_frames, -1, -1, -1)
+    >>> x = torch.zeros(4, 10, 1, 16, 16)
+    >>> prediction_errors(stays, x, missing=[5], num_futures=2)[5]["mean"]
+    0.0
     """
     if x.dim() != 5 or not len(x):
         raise ValueError(f"x must be (batch, time, channels, height, width), got {tuple(x.shape)}")
@@ -137,6 +146,11 @@ def continuation_nll(
     :param x: true sequences, ``(N, T, C, H, W)``.
     :returns: ``nll``, and ``bits_per_dim`` of the frames predicted.
     :raises ValueError: if there are no such frames.
+
+    >>> def grey(seen, num_frames, num_futures):
+    ...     return torch.full((num_futures, len(seen), num_frames, 1, 16, 16), 0.5)
+    >>> round(continuation_nll(grey, torch.zeros(4, 12, 1, 16, 16), num_futures=2)["bits_per_dim"], 3)
+    1.0
     """
     if x.dim() != 5 or not 1 <= seen < x.shape[1]:
         raise ValueError(f"x must have more than {seen} frames, at least 1, got {tuple(x.shape)}")
@@ -224,6 +238,9 @@ def one_ball(
     :param tolerance: of the radius that the area tells, as a share of the true one.
     :param slack: pixels by which the ball may reach into a wall.
     :raises ValueError: if the frames are not as described.
+
+    >>> one_ball(torch.zeros(2, 5, 1, 32, 32)).any()  # none in the dark
+    tensor(False)
     """
     _check(frames)
     masks = (frames > threshold).flatten(0, 2)

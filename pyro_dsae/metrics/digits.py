@@ -38,6 +38,9 @@ class DigitClassifier(nn.Module):
     """Log-probabilities of the digit in a frame, wherever it stands: convolutions, and their maxima.
 
     :param size: side of the frames that it is made for; each halving down to 32 is one more layer.
+
+    >>> DigitClassifier(32)(torch.rand(5, 1, 32, 32)).shape
+    torch.Size([5, 10])
     """
 
     accuracy: float
@@ -224,6 +227,10 @@ def latent_grid(
     :param coverage: share of each coordinate's probability between the first point and the last.
     :raises ValueError: if z is not 2-dimensional, its prior has no mean (that of ordered frames), or
         ``points`` or ``coverage`` is out of range.
+
+    >>> model = pyro_dsae.Unordered((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> latent_grid(model, torch.zeros(3, 8), points=5).shape
+    torch.Size([3, 25, 2])
     """
     _check_grid(points, coverage)
     prior = _prior(model, f)
@@ -328,6 +335,10 @@ def position_r2(
         map, ``inverse_r2`` of position from z. What does not vary has an R^2 of 0.
     :raises ValueError: if there are fewer than 4 sequences, ``positions`` does not agree with ``x``,
         or a polynomial has more terms than there are frames to fit it to.
+
+    >>> guide = pyro_dsae.Factorised((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> sorted(position_r2(guide, torch.rand(6, 8, 1, 16, 16), torch.rand(6, 8, 2)))
+    ['inverse_r2', 'r2', 'r2_linear']
     """
     if len(x) < 4:
         raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")

@@ -56,6 +56,12 @@ def log_weights(
     :param x: ``(N, T, *frame)``.
     :param mask: ``(N, T)``, True where a frame is present.
     :raises ValueError: if there is nothing to draw, or a weight is NaN.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> log_weights(model, guide, x, num_samples=10).shape
+    torch.Size([10, 4])
     """
     draws = _draws(model, guide, x, mask, num_samples, pairs_at_once)
     weights = [terms["elbo"] for terms in draws]
@@ -95,6 +101,9 @@ def importance_bound(log_weights: Tensor) -> Tensor:
     """The importance-weighted bound on log p(x), logsumexp - log K: ``(K, N)`` to ``(N,)``.
 
     Burda et al. (2016); in the mean it rises with K, from the ELBO to log p(x).
+
+    >>> importance_bound(torch.zeros(10, 4))
+    tensor([0., 0., 0., 0.])
     """
     _check_weights(log_weights)
     return log_weights.logsumexp(0) - math.log(len(log_weights))
@@ -105,6 +114,9 @@ def k_hat(log_weights: Tensor) -> Tensor:
 
     0 where the weights are equal to within rounding: they have no tail. Infinite where ArviZ finds too few
     draws in the tail, since one outweighs all others.
+
+    >>> k_hat(torch.randn(1000, 4)).shape
+    torch.Size([4])
     """
     _check_weights(log_weights)
     if len(log_weights) < _MIN_DRAWS:
@@ -158,6 +170,13 @@ def evidence(
         sequences; ``log_likelihood``, log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site), and
         ``kl_z_per_frame``, of each site of the model's dynamics; ``bits_per_dim`` = -ELBO / (dims ln 2) and
         ``iw_bits_per_dim``; ``k_hat_below_0_7``, a share, and ``k_hat_median``, None where it is infinite.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> found = evidence(model, guide, x, num_samples=25)
+    >>> found["elbo"] <= found["iw_bound"]
+    True
     """
     if num_samples < _MIN_DRAWS:
         raise ValueError(f"num_samples must be at least {_MIN_DRAWS}, got {num_samples}")
@@ -219,6 +238,12 @@ def active_units(
 
     A unit is active where its posterior mean varies over the data by more than ``threshold``, a variance:
     over sequences, and over frames too where the site has an axis of time.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> sorted(active_units(guide, x))
+    ['f', 'z']
     """
     x, mask = _sequences(data, None, 0)
     device = device_of(guide)
@@ -260,6 +285,12 @@ def mutual_information(
     :param num_samples: draws a sequence.
     :param num_sequences: N, so many drawn by ``seed`` (default: all).
     :raises ValueError: if the guide has no such site, or draws it given another.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> mutual_information(guide, x) < math.log(len(x)) + 1e-6
+    True
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
@@ -314,6 +345,13 @@ def content_dynamics_information(
     :param components: of f and of z_t; N must be more than both together.
     :param num_samples: draws a sequence; the estimate is the mean over them.
     :param num_sequences: N, so many drawn by ``seed`` (default: all).
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> x = torch.rand(40, 8, 3, 16, 16)
+    >>> isinstance(content_dynamics_information(guide, x), float)
+    True
     """
     for name, number in (("components", components), ("num_samples", num_samples)):
         if number < 1:
@@ -354,6 +392,10 @@ def gaussian_copula_information(a: Tensor, b: Tensor) -> float:
     The estimator of Ince et al. (Human Brain Mapping, 2017), with its correction of the bias: each dimension
     becomes Normal by its ranks, then -1/2 log det of the correlations. Exact where a and b are Normal up to
     monotone maps of each dimension. About 0, and below it by chance, where they are independent.
+
+    >>> a = torch.randn(1000, 2)
+    >>> gaussian_copula_information(a, a + 0.1 * torch.randn(1000, 2)) > 3
+    True
     """
     n = len(a)
     if a.dim() != 2 or b.dim() != 2 or len(b) != n:

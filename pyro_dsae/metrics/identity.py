@@ -21,7 +21,12 @@ from ._evaluation import device_of, evaluation
 
 
 def nearest(a: Tensor, b: Tensor) -> float:
-    """Share of rows of ``(people, dim)`` whose nearest row of the other, by cosine, is their own."""
+    """Share of rows of ``(people, dim)`` whose nearest row of the other, by cosine, is their own.
+
+    >>> people = torch.eye(5)
+    >>> nearest(people, people + 0.1)
+    1.0
+    """
     if a.dim() != 2 or a.shape != b.shape or len(a) < 2:
         raise ValueError(
             "a and b must both be (people, dim) with at least 2 people, "
@@ -52,6 +57,11 @@ def identity(
     :returns: shares ``f`` and ``pixels``, the same under ``single``, and the number of ``people``.
     :raises ValueError: if there are fewer than 2 people, a person has fewer than 4 frames or frames
         of another shape, or ``repeats`` is less than 1.
+
+    >>> guide = pyro_dsae.Factorised((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> people = [torch.rand(6, 1, 16, 16) for _ in range(4)]
+    >>> 0 <= identity(guide, people, repeats=2)["f"] <= 1
+    True
     """
     _check(sequences)
     if repeats < 1:

@@ -46,6 +46,10 @@ class Judge(nn.Module):
     :param frame_shape: ``(channels, height, width)``.
     :param channels: width of the first convolution.
     :param heads: what it names, some of :data:`HEADS`: frames in no order have no action.
+
+    >>> judge = Judge((3, 16, 16), channels=4)
+    >>> {head: tuple(log_p.shape) for head, log_p in judge(torch.rand(5, 8, 3, 16, 16)).items()}
+    {'skin': (5, 6), 'trousers': (5, 6), 'tops': (5, 6), 'hair': (5, 6), 'action': (5, 9)}
     """
 
     accuracy: dict[str, float]

@@ -30,6 +30,10 @@ def median_pitch(
     :param low: of the pitches looked for, Hz, as is ``high``, an octave above it or more.
     :returns: NaN where fewer than 10 frames, 200 ms, are voiced.
     :raises ValueError: if ``wave`` is not finite or not ``(samples,)``, or there is no such range.
+
+    >>> wave = np.sin(2 * np.pi * 200 * np.arange(8000) / 16_000)
+    >>> 195 < median_pitch(wave, 16_000) < 205
+    True
     """
     if wave.ndim != 1 or not np.isfinite(wave).all():
         raise ValueError(
@@ -59,6 +63,9 @@ def pitch_moved(source: ArrayLike, target: ArrayLike, converted: ArrayLike) -> N
 
     :param source: Hz, of any shape, as are the others; NaN gives NaN.
     :raises ValueError: if a source is its target, or a pitch is not above 0.
+
+    >>> float(pitch_moved(100.0, 200.0, 200.0))
+    1.0
     """
     pitches = [np.asarray(values, dtype=float) for values in (source, target, converted)]
     for name, values in zip(("source", "target", "converted"), pitches, strict=True):

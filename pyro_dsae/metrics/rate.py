@@ -36,6 +36,12 @@ def rates(
     :param data: as of :func:`~pyro_dsae.evaluate_elbo`; frames are those present.
     :returns: also ``f_bits``, a sequence, ``distortion_bits_per_frame``, ``distortion_bits_per_dim`` and
         ``bits_per_dim``, which is -ELBO.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> rates(model, guide, x)["bits_per_frame"] > 0
+    True
     """
     if not len(data):  # type: ignore[arg-type]
         raise ValueError("data must hold at least 1 sequence, got 0")

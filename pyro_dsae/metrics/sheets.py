@@ -45,6 +45,10 @@ def sheet_sequences(
     :param sheets: ``frames`` uint8 ``(characters, poses, C, H, W)`` and ``labels``, ``(characters,)``.
     :returns: ``frames`` uint8 ``(characters * draws, num, C, H, W)``, character by character.
     :raises ValueError: if ``num`` is not 1 to the number of poses, or ``draws`` is less than 1.
+
+    >>> sheets = pyro_dsae.data.ProceduralSheets("test", size=16)
+    >>> sheet_sequences(sheets, num=8, draws=2).frames.shape
+    torch.Size([592, 8, 3, 16, 16])
     """
     check_labelled(sheets, heads_of(sheets.labels))
     characters, poses = sheets.frames.shape[:2]

@@ -119,6 +119,9 @@ def balanced_subset(action: Tensor, num: int | None, seed: int = 0) -> Tensor:
 
     :returns: indices, increasing; ``num`` is rounded down to a multiple of the number of actions.
     :raises ValueError: if there are fewer than ``num``.
+
+    >>> balanced_subset(torch.arange(9).repeat(4), 20).shape  # two of each
+    torch.Size([18])
     """
     if num is None:
         return torch.arange(len(action))
@@ -137,6 +140,11 @@ def derangement(labels: Mapping[str, Tensor], seed: int = 0) -> Tensor:
     """A random partner for each sequence, ``(N,)``, each taken once and of another character.
 
     :raises ValueError: if one character makes up more than half of the sequences.
+
+    >>> labels = pyro_dsae.data.ProceduralSprites("test", size=16).labels
+    >>> partner = derangement(labels)
+    >>> sorted(partner.tolist()) == list(range(len(partner)))
+    True
     """
     _, character = torch.unique(
         torch.stack([labels[name] for name in ATTRIBUTES], 1), dim=0, return_inverse=True
@@ -162,6 +170,12 @@ def protocol_a(bench: _Bench) -> dict[str, dict[str, float]]:
     """Reconstructions against originals: by head, ``disagreement``, ``kl_recon`` and ``kl_random``.
 
     ``kl_recon`` is KL(p_recon || p_data) and ``kl_random`` KL(uniform || p_data), nats, means.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> sorted(protocol_a(model, guide, judge, test, num_sequences=18)["hair"])
+    ['disagreement', 'kl_random', 'kl_recon']
     """
     data = bench.judged(lambda x: x)
     recon = bench.judged(lambda x: control.reconstruct(bench.model, bench.guide, x))
@@ -183,6 +197,12 @@ def protocol_b(bench: _Bench) -> dict[str, float]:
 
     :returns: ``static_accuracy`` and each attribute's; of the 9-way action ``inception_score``,
         ``h_y_given_x`` and ``h_y``, nats: how many motions the prior knows, and how clearly it draws them.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> 1 <= protocol_b(model, guide, judge, test, num_sequences=18)["inception_score"] <= 9
+    True
     """
 
     def fresh_dynamics(x: Tensor) -> Tensor:
@@ -201,6 +221,12 @@ def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
 
     :returns: accuracies of the action, ``action``, ``action_type`` and ``direction``; and of the 9-way action
         ``inception_score``, ``h_y_given_x`` and ``h_y``, nats.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> 0 <= protocol_b_reverse(model, guide, judge, test, num_sequences=18)["action"] <= 1
+    True
     """
 
     def fresh_content(x: Tensor) -> Tensor:
@@ -218,6 +244,12 @@ def prior_samples(bench: _Bench) -> dict[str, Any]:
         ``h_y``, that of all its answers (the spread), and ``rarest``, the share of the class it names least;
         ``h_y_given_x``, their mean over the attributes; ``action``, as :func:`protocol_b` has it; and the
         judge's entropy about the action at the ``first_frame`` and at the ``last_frame``. Nats.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> sorted(prior_samples(model, guide, judge, test, num_sequences=18)["attributes"])
+    ['hair', 'skin', 'tops', 'trousers']
     """
     at: list[Tensor] = []
 
@@ -257,6 +289,12 @@ def swap(bench: _Bench) -> dict[str, float]:
 
     :returns: ``static_accuracy`` and each attribute's, against the first; ``action``,
         ``action_type`` and ``direction``, against the second.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> 0 <= swap(model, guide, judge, test, num_sequences=18)["static_accuracy"] <= 1
+    True
     """
     partner = derangement(bench.labels, bench.seed)
     log_p = bench.judged(
@@ -289,6 +327,12 @@ def trajectories(
     :param num: sequences of each kind.
     :param index: the test sequence (default: one drawn by ``seed``).
     :param num_frames: length of those with fresh dynamics (default: that of the test sequence).
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> trajectories(model, guide, judge, test, num=5)["fixed_f"]["action"].shape
+    torch.Size([5, 8, 9])
     """
     check_labelled(dataset)
     check_heads(judge, tuple(HEADS))

@@ -43,6 +43,10 @@ def all_pairs(features: Tensor, speakers: Tensor) -> tuple[Tensor, Tensor]:
     :param speakers: integers, ``(U,)``.
     :returns: ``scores`` and ``same``, ``(U (U - 1) / 2,)``, in the order of :func:`torch.triu_indices`.
     :raises ValueError: if shapes do not agree, there are fewer than 2 utterances, or a feature is not finite.
+
+    >>> scores, same = all_pairs(torch.eye(3), torch.tensor([0, 0, 1]))
+    >>> scores.tolist(), same.tolist()
+    ([0.0, 0.0, 0.0], [True, False, False])
     """
     if features.dim() != 2 or speakers.shape != features.shape[:1] or len(features) < 2:
         raise ValueError(
@@ -71,6 +75,11 @@ def det_curve(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> tu
     :param same: bool, ``(P,)``.
     :param weights: of the pairs, ``(P,)``, none negative (default: all 1).
     :raises ValueError: if shapes do not agree, a score is not finite, or pairs of one kind are missing.
+
+    >>> scores, same = torch.tensor([0.9, 0.2]), torch.tensor([True, False])
+    >>> accepted, rejected = det_curve(scores, same)
+    >>> float(accepted[0]), float(rejected[-1])
+    (0.0, 0.0)
     """
     try:
         from sklearn.metrics import roc_curve
@@ -104,7 +113,12 @@ def det_curve(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> tu
 
 
 def equal_error_rate(scores: Tensor, same: Tensor, weights: Tensor | None = None) -> float:
-    """Where false acceptance equals false rejection, 0 to 1; the arguments of :func:`det_curve`."""
+    """Where false acceptance equals false rejection, 0 to 1; the arguments of :func:`det_curve`.
+
+    >>> scores, same = torch.tensor([0.9, 0.8, 0.2, 0.1]), torch.tensor([True, True, False, False])
+    >>> equal_error_rate(scores, same)
+    0.0
+    """
     accepted, rejected = det_curve(scores, same, weights)
     return float(_crossing(accepted[None], rejected[None]))
 
@@ -133,6 +147,11 @@ def verify(
     :param speakers: integers, ``(U,)``.
     :returns: ``eer``, ``low``, ``high``; and the numbers of ``pairs``, ``utterances``, ``speakers``.
     :raises ValueError: as :func:`all_pairs` and :func:`det_curve`; if there is one speaker only.
+
+    >>> speakers = torch.arange(5).repeat_interleave(4)
+    >>> voices = torch.eye(5)[speakers] + 0.01 * torch.randn(20, 5)
+    >>> verify(voices, speakers, resamples=20)["eer"]
+    0.0
     """
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(
@@ -201,6 +220,10 @@ def static_and_dynamic(guide: Callable, sites: Sequence[str] = ("f", "z")) -> En
     Sites with a value a frame, ``(N, T, dim)``, are averaged over the frames.
 
     :param sites: latents of the guide, such as ``("mu2", "z1")`` of the FHVAE.
+
+    >>> guide = pyro_dsae.Factorised((200,), f_dim=8, z_dim=4, hidden=16)
+    >>> {name: tuple(v.shape) for name, v in static_and_dynamic(guide)(torch.rand(5, 20, 200)).items()}
+    {'f': (5, 8), 'z': (5, 4)}
     """
     device = device_of(guide)
 
@@ -318,6 +341,9 @@ def standardise(train: Tensor, test: Tensor) -> Tensor:
     """``test``, ``(U, dim)``, by the mean and standard deviation of each dimension of ``train``.
 
     :raises ValueError: if they are not of one ``dim``, or ``train`` has fewer than 2 utterances.
+
+    >>> standardise(torch.tensor([[0.0], [2.0]]), torch.tensor([[1.0]]))
+    tensor([[0.]])
     """
     if train.dim() != 2 or test.shape[1:] != train.shape[1:] or len(train) < 2:
         raise ValueError(

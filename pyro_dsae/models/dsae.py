@@ -22,6 +22,12 @@ class DSAE(SequenceModel):
         transition p(z_t | z_<t) of an :class:`~pyro_dsae.priors.AutoregressiveNormal`.
     :param residual: let the prior's mean be a step from z_t-1, for priors that have such an option.
     :param options: those of :class:`~pyro_dsae.models.base.SequenceModel`.
+
+    >>> model = DSAE((3, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16, prior="mixture")
+    >>> model(batch_size=5, num_frames=20).shape
+    torch.Size([5, 20, 3, 16, 16])
+    >>> pyro.condition(model, data={"f": torch.zeros(5, 8)})(batch_size=5).shape
+    torch.Size([5, 8, 3, 16, 16])
     """
 
     def __init__(

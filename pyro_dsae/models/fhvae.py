@@ -36,6 +36,12 @@ class FHVAE(Program):
     :param channels: width of the decoder of each frame; see :func:`~pyro_dsae.nn.frame_decoder`.
     :param hidden: units of the decoder's LSTM, which sees z_1 and z_2 at every frame.
     :param likelihood: see :class:`~pyro_dsae.models.base.SequenceModel`.
+
+    >>> model = FHVAE((200,), hidden=16)
+    >>> model.latents
+    {'mu2': (16,), 'z2': (16,), 'z1': (16,)}
+    >>> model(batch_size=3, num_frames=20).shape
+    torch.Size([3, 20, 200])
     """
 
     content = ("mu2", "z2")

@@ -37,6 +37,10 @@ class LSTMf(_Deterministic):
 
     The arguments are those of :class:`~pyro_dsae.models.base.SequenceModel`; ``prior`` maps z and the number
     of frames to h_1:T, ``(N, T, hidden)``, see :class:`~pyro_dsae.nn.LSTMRollout`.
+
+    >>> model = LSTMf((1, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16)
+    >>> pyro.condition(model, data={"z": torch.zeros(2, 4)})(batch_size=2, num_frames=30).shape
+    torch.Size([2, 30, 1, 16, 16])
     """
 
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:
@@ -47,6 +51,9 @@ class LSTMc(_Deterministic):
     """z drives the dynamics: h_0 = 0, h_t = LSTM(h_t-1, z), as in FHVAE.
 
     The arguments are those of :class:`LSTMf`.
+
+    >>> LSTMc((1, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16).latents
+    {'f': (8,), 'z': (4,)}
     """
 
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:

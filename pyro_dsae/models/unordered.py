@@ -19,6 +19,10 @@ class Unordered(SequenceModel):
 
     The arguments are those of :class:`~pyro_dsae.models.base.SequenceModel`; ``prior`` maps f,
     ``(N, f_dim)``, to the mean and the scale of every z_i, both ``(N, z_dim)``.
+
+    >>> model = Unordered((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> model(batch_size=3, num_frames=10).shape
+    torch.Size([3, 10, 1, 16, 16])
     """
 
     def default_prior(self, f_dim: int, z_dim: int, hidden: int) -> nn.Module:

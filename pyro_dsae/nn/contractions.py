@@ -17,6 +17,10 @@ class Contractions(nn.Module):
     and d as ``decay``. Mixtures of contractions are contractions.
 
     :param count: how many; the call gives ``(count, size, size)``.
+
+    >>> matrices = Contractions(3, 4)()
+    >>> matrices.shape, bool((torch.linalg.matrix_norm(matrices, 2) <= 1).all())
+    (torch.Size([3, 4, 4]), True)
     """
 
     def __init__(self, count: int, size: int, decay: float = 0.98) -> None:

@@ -72,6 +72,9 @@ class ConvMaps(nn.Module):
     sides rounded up.
 
     :param channels: width of the first convolution, doubled at each of the others; or all four.
+
+    >>> ConvMaps((3, 32, 32), channels=4)(torch.rand(5, 8, 3, 32, 32)).shape
+    torch.Size([5, 8, 32, 2, 2])
     """
 
     def __init__(self, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1) -> None:
@@ -96,7 +99,11 @@ class ConvMaps(nn.Module):
 
 
 class ConvEncoder(nn.Module):
-    """:class:`ConvMaps`, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``."""
+    """:class:`ConvMaps`, then one dense layer: ``(*, C, H, W)`` to ``(*, features)``.
+
+    >>> ConvEncoder((3, 20, 28), 16, channels=4)(torch.rand(5, 8, 3, 20, 28)).shape
+    torch.Size([5, 8, 16])
+    """
 
     def __init__(
         self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
@@ -116,6 +123,9 @@ class PooledEncoder(nn.Module):
     Convolutions of stride 2 down to maps of about 8 x 8, two more of stride 1, and of each map its highest
     value: moving what is seen leaves the features nearly the same. A content encoder for things that
     move about.
+
+    >>> PooledEncoder((1, 32, 32), 16, channels=4)(torch.rand(5, 1, 32, 32)).shape
+    torch.Size([5, 16])
     """
 
     def __init__(
@@ -148,7 +158,11 @@ class PooledEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``."""
+    """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``.
+
+    >>> ConvDecoder(12, (3, 32, 32), channels=4)(torch.rand(5, 8, 12)).shape
+    torch.Size([5, 8, 3, 32, 32])
+    """
 
     def __init__(
         self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1
@@ -183,6 +197,9 @@ class ModulatedDecoder(nn.Module):
 
     Feature-wise modulation (Perez et al., FiLM, AAAI 2018): z_t lays the frame out and f, the same at every
     place, paints it. The input is f and z_t concatenated, as for every decoder.
+
+    >>> ModulatedDecoder(8, 4, (3, 32, 32), channels=4)(torch.rand(5, 8, 12)).shape
+    torch.Size([5, 8, 3, 32, 32])
     """
 
     def __init__(

@@ -16,6 +16,10 @@ def keep_variance(module: nn.Module) -> None:
 
     Torch's own default shrinks them at every layer; the decoder then starts blind to its input, and the
     posterior collapses before it has begun to learn.
+
+    >>> network = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).apply(keep_variance)
+    >>> network[0].bias.abs().sum().item()
+    0.0
     """
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)):
         nn.init.kaiming_normal_(module.weight, SLOPE)
@@ -29,13 +33,21 @@ def keep_variance(module: nn.Module) -> None:
 
 
 def beside(*parts: Tensor) -> Tensor:
-    """Features side by side, ``(*batch, features)`` each, their batch axes broadcast against each other."""
+    """Features side by side, ``(*batch, features)`` each, their batch axes broadcast against each other.
+
+    >>> beside(torch.rand(5, 1, 8), torch.rand(5, 20, 4)).shape
+    torch.Size([5, 20, 12])
+    """
     batch = torch.broadcast_shapes(*(part.shape[:-1] for part in parts))
     return torch.cat([part.expand(*batch, part.shape[-1]) for part in parts], dim=-1)
 
 
 class MLP(nn.Sequential):
-    """Dense layers with leaky ReLU between them: ``(*, sizes[0])`` to ``(*, sizes[-1])``."""
+    """Dense layers with leaky ReLU between them: ``(*, sizes[0])`` to ``(*, sizes[-1])``.
+
+    >>> MLP(4, 16, 2)(torch.rand(5, 8, 4)).shape
+    torch.Size([5, 8, 2])
+    """
 
     def __init__(self, *sizes: int) -> None:
         layers: list[nn.Module] = []
@@ -50,6 +62,10 @@ class GaussianHead(nn.Module):
 
     :param scale: the standard deviation to start with. A posterior starts narrow, so that its mean is
         heard through its noise from the first step.
+
+    >>> loc, scale = GaussianHead(16, 4)(torch.rand(5, 8, 16))
+    >>> loc.shape, bool((scale > 0).all())
+    (torch.Size([5, 8, 4]), True)
     """
 
     def __init__(self, in_features: int, out_features: int, scale: float = 0.1) -> None:

@@ -18,7 +18,11 @@ from .shapes import FrameShape, check_frame_shape
 def frame_encoder(
     frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
 ) -> nn.Module:
-    """The default encoder: convolutional for ``(C, H, W)``, over patches or not, an MLP for ``(bins,)``."""
+    """The default encoder: convolutional for ``(C, H, W)``, over patches or not, an MLP for ``(bins,)``.
+
+    >>> frame_encoder((200,), 16)(torch.rand(5, 20, 200)).shape
+    torch.Size([5, 20, 16])
+    """
     shape = check_frame_shape(frame_shape)
     if len(shape) == 3:
         return ConvEncoder(shape, features, channels, patch)
@@ -37,6 +41,9 @@ def frame_decoder(
     """The default decoder: for ``(C, H, W)`` deconvolutional, for ``(bins,)`` an MLP.
 
     :param modulated: for images, :class:`ModulatedDecoder` in place of :class:`ConvDecoder`.
+
+    >>> frame_decoder(8, 4, (200,))(torch.rand(5, 20, 12)).shape
+    torch.Size([5, 20, 200])
     """
     shape = check_frame_shape(frame_shape)
     if len(shape) == 1:
@@ -63,6 +70,9 @@ def over_frames(
     time are in memory, for about a third more work. The network must treat every frame alone.
 
     :raises ValueError: if ``frames_at_once`` is less than 1.
+
+    >>> over_frames(nn.Linear(4, 2), torch.rand(5, 8, 4), 1, frames_at_once=3).shape
+    torch.Size([5, 8, 2])
     """
     check_whole(1, frames_at_once=frames_at_once)
     batch = inputs.shape[:-event_dim]

@@ -28,6 +28,9 @@ class PairSummary(nn.Module):
     :param hidden: channels of the convolutions and units of the dense layer.
     :param pairs_at_once: where there are more, pairs are taken in chunks of about as many, which the backward
         pass computes again in place of keeping them.
+
+    >>> PairSummary((32, 2, 2), hidden=16)(torch.rand(5, 4, 32, 2, 2)).shape
+    torch.Size([5, 16])
     """
 
     def __init__(self, shape: Sequence[int], hidden: int, *, pairs_at_once: int = 256) -> None:

@@ -10,7 +10,11 @@ FrameShape = tuple[int, ...]
 
 
 def check_frame_shape(frame_shape: Sequence[int]) -> FrameShape:
-    """``(C, H, W)`` or ``(bins,)`` as a tuple; ValueError if it is neither."""
+    """``(C, H, W)`` or ``(bins,)`` as a tuple; ValueError if it is neither.
+
+    >>> check_frame_shape([3, 64, 64])
+    (3, 64, 64)
+    """
     sides = (frame_shape,) if isinstance(frame_shape, int) else tuple(frame_shape)
     whole = all(isinstance(side, int) for side in sides)
     shape = tuple(int(side) for side in sides) if whole else sides
@@ -20,7 +24,12 @@ def check_frame_shape(frame_shape: Sequence[int]) -> FrameShape:
 
 
 def check_sequences(x: Tensor, frame_shape: FrameShape) -> None:
-    """Raise a ValueError unless ``x`` is ``(batch, time, *frame_shape)``."""
+    """Raise a ValueError unless ``x`` is ``(batch, time, *frame_shape)``.
+
+    >>> check_sequences(torch.rand(8, 64, 64), (3, 64, 64))
+    Traceback (most recent call last):
+    ValueError: x must be (batch, time, channels, height, width) with frames of (3, 64, 64), got (8, 64, 64)
+    """
     if x.dim() != 2 + len(frame_shape) or tuple(x.shape[2:]) != frame_shape:
         axes = "channels, height, width" if len(frame_shape) == 3 else "bins"
         raise ValueError(

@@ -16,6 +16,9 @@ def along_time(network: nn.Module, h: Tensor, lengths: Tensor | None = None) -> 
     """What a recurrent network gives at each step: ``(*batch, T, in)`` to ``(*batch, T, out)``.
 
     :param lengths: ``(N,)`` for h ``(*, N, T, in)``: what lies past them is not read, and gives zeros.
+
+    >>> along_time(nn.LSTM(4, 16, batch_first=True), torch.rand(3, 5, 8, 4)).shape
+    torch.Size([3, 5, 8, 16])
     """
     batch = h.shape[:-2]
     if lengths is not None:
@@ -55,6 +58,10 @@ class CausalLSTM(nn.Module):
 
     One dense layer before the LSTM, past which the embedded input also goes directly: the prior learns its
     clusters and their cycles sooner than with the bare LSTM. What it sees of z is :func:`within_reach`.
+
+    >>> h, state = CausalLSTM(4, hidden=16).features(torch.rand(5, 8, 4))
+    >>> h.shape
+    torch.Size([5, 8, 32])
     """
 
     def __init__(self, z_dim: int, hidden: int = 256) -> None:
@@ -82,6 +89,10 @@ class LSTMTransition(CausalLSTM):
     """p(z_t | z_<t) by an LSTM: ``(batch, time, z_dim)`` to the mean and scale of each next step.
 
     :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
+
+    >>> loc, scale, state = LSTMTransition(4, hidden=16)(torch.rand(5, 8, 4))
+    >>> loc.shape
+    torch.Size([5, 8, 4])
     """
 
     def __init__(self, z_dim: int, hidden: int = 256, *, residual: bool = False) -> None:
@@ -101,6 +112,9 @@ class LSTMRollout(nn.Module):
     """A sequence of states from one vector: z ``(*, z_dim)`` and T to h_1:T ``(*, T, hidden)``.
 
     :param feed: feed z at every step, from a state of zeros; else it only sets the first state.
+
+    >>> LSTMRollout(4, 16, feed=True)(torch.rand(5, 4), 8).shape
+    torch.Size([5, 8, 16])
     """
 
     def __init__(self, z_dim: int, hidden: int, *, feed: bool) -> None:
@@ -123,6 +137,9 @@ class SequenceSummary(nn.Module):
 
     A bidirectional LSTM's last forward and first backward state, as in Li & Mandt, and beside them the mean
     of the frames' features: a short way for what all frames share, without which f wakes late.
+
+    >>> SequenceSummary(16, hidden=8)(torch.rand(5, 20, 16)).shape
+    torch.Size([5, 32])
     """
 
     def __init__(self, in_features: int, hidden: int) -> None:

@@ -24,6 +24,9 @@ def descends_by_itself(elbo: Any) -> bool:
     """Whether an objective has no differentiable loss, and computes its gradients in its own way.
 
     :raises ValueError: if it is no ELBO object, or one of those for ``torch.jit``.
+
+    >>> descends_by_itself(pyro.infer.ReweightedWakeSleep()), descends_by_itself(pyro.infer.Trace_ELBO())
+    (True, False)
     """
     if not isinstance(elbo, ELBO):
         raise ValueError(f"elbo must be one of Pyro's ELBO objects, got {elbo!r}")

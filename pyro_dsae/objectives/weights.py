@@ -18,6 +18,12 @@ class KLWeights(Messenger):
     a beta-VAE when a weight is constant, annealing when it changes with the step.
 
     :param weights: site name to weight, at least 0; sites that are not named keep weight 1.
+
+    >>> model = pyro_dsae.DSAE((3, 16, 16), f_dim=8, z_dim=4, channels=4, hidden=16)
+    >>> with KLWeights({"z": 5.0}):
+    ...     trace = pyro.poutine.trace(model).get_trace(batch_size=2)
+    >>> trace.nodes["z"]["scale"], trace.nodes["f"]["scale"]
+    (5.0, 1.0)
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
@@ -46,7 +52,12 @@ class KLWeights(Messenger):
 
 
 def piecewise_linear(*points: tuple[int, float]) -> Callable[[int], float]:
-    """A weight as a function of the step, through ``(step, weight)`` points and constant beyond."""
+    """A weight as a function of the step, through ``(step, weight)`` points and constant beyond.
+
+    >>> weight = piecewise_linear((100, 1.0), (200, 5.0))
+    >>> weight(0), weight(150), weight(1000)
+    (1.0, 3.0, 5.0)
+    """
     steps, weights = [step for step, _ in points], [weight for _, weight in points]
     if not points or steps != sorted(set(steps)):
         raise ValueError(f"points must be (step, weight) with increasing steps, got {points}")

@@ -75,6 +75,17 @@ def compare_weights(inference_data: Mapping[str, Any]) -> Any:
 
     :param inference_data: by name, two or more containers of the same sequences.
     :raises ValueError: if there are fewer, or the sequences differ.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> other = pyro_dsae.Full((3, 16, 16), **sizes)
+    >>> draws = {
+    ...     name: pyro_dsae.to_arviz(model, q, x, num_samples=25, predictive=None)
+    ...     for name, q in {"factorised": guide, "full": other}.items()
+    ... }
+    >>> sorted(compare_weights(draws).index)
+    ['factorised', 'full']
     """
     by_name = isinstance(inference_data, Mapping)
     if not by_name or len(inference_data) < 2:
@@ -98,6 +109,15 @@ def khat_figure(inference_data: Any, path: str | Path) -> Path:
     """The k-hat of every sequence's weights by ``az.plot_khat``; infinite ones are not in sight.
 
     :param inference_data: what :func:`pyro_dsae.to_arviz` returned, of at least 25 draws.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> draws = pyro_dsae.to_arviz(model, guide, x, num_samples=25, predictive="mean")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     khat_figure(draws, f"{folder}/k_hat").name
+    'k_hat.png'
     """
     elpd = weights_elpd(inference_data)
     if _is_arviz_1():
@@ -118,6 +138,19 @@ def comparison_figure(inference_data: Mapping[str, Any], path: str | Path) -> Pa
     In 0.x triangles are differences from the best, with the errors of differences of pairs.
 
     :param inference_data: as for :func:`compare_weights`.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> from tempfile import TemporaryDirectory
+    >>> other = pyro_dsae.Full((3, 16, 16), **sizes)
+    >>> draws = {
+    ...     name: pyro_dsae.to_arviz(model, q, x, num_samples=25, predictive=None)
+    ...     for name, q in {"factorised": guide, "full": other}.items()
+    ... }
+    >>> with TemporaryDirectory() as folder:
+    ...     comparison_figure(draws, f"{folder}/guides").name
+    'guides.png'
     """
     table = compare_weights(inference_data)
     arviz = _import_arviz()
@@ -150,6 +183,15 @@ def predictive_check(
     :param kind: ``cumulative``, for values that pile up at 0 and 1, or ``kde``.
     :param num_samples: predictive draws shown, or as many as there are.
     :raises ValueError: if there are no predictions, or on an unknown kind.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> draws = pyro_dsae.to_arviz(model, guide, x, num_samples=25, predictive="mean")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     predictive_check(draws, f"{folder}/check").name
+    'check.png'
     """
     if kind not in ("cumulative", "kde"):
         raise ValueError(f"kind must be 'cumulative' or 'kde', got {kind!r}")
@@ -191,6 +233,15 @@ def latent_forest(inference_data: Any, path: str | Path, *, sequence: Any = 0) -
 
     :param inference_data: what :func:`pyro_dsae.to_arviz` returned.
     :param sequence: its name, by default a number.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> draws = pyro_dsae.to_arviz(model, guide, x, num_samples=25, predictive="mean")
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     latent_forest(draws, f"{folder}/z", sequence=2).name
+    'z.png'
     """
     z = _group(inference_data, "posterior")["z"]
     known = z["sequence"].values

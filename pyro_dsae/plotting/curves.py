@@ -31,6 +31,12 @@ def trajectory_figure(
     :param trajectories: by kind and head ``(N, T, classes)``, as
         :func:`pyro_dsae.metrics.trajectories` returns them.
     :param names: of the classes of some heads, for legends.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> probabilities = torch.rand(10, 8, 9).softmax(-1)
+    >>> with TemporaryDirectory() as folder:
+    ...     trajectory_figure({"fixed_f": {"action": probabilities}}, f"{folder}/over_time").name
+    'over_time.png'
     """
     kinds, heads = [*trajectories], _checked_heads(trajectories, names or {})
     figure = Figure(figsize=(2.2 * len(heads) + 1.6, 2.4 * len(kinds)), layout="constrained")
@@ -89,6 +95,12 @@ def error_curves(errors: Mapping[str, Mapping[str, Mapping[str, float]]], path: 
     The best of the futures is dotted.
 
     :param errors: by model and number of frames, as :func:`pyro_dsae.metrics.prediction_errors` gives them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> errors = {"mean": 0.01, "low": 0.008, "high": 0.012, "best_of_20": 0.005}
+    >>> with TemporaryDirectory() as folder:
+    ...     error_curves({"stochastic": {"5": errors, "10": errors}}, f"{folder}/missing").name
+    'missing.png'
     """
     check_mapping("errors", errors, "errors")
     figure = Figure(figsize=(6, 3.8), layout="constrained")
@@ -145,6 +157,11 @@ def loss_curve(
 
     :param losses: of each step, or what :func:`pyro_dsae.fit` returned.
     :param validation: scores with ``step`` and ``elbo``, drawn as its negative (default: those of a History).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     loss_curve([5300.0, 5200.0, 5100.0], f"{folder}/loss.svg").name
+    'loss.svg'
     """
     if isinstance(losses, History):
         validation = validation or losses.validation

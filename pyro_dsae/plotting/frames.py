@@ -31,6 +31,11 @@ def grid(rows: Tensor | Sequence[Tensor], path: str | Path, *, scale: int | None
     """A contact sheet: sequences ``(N, T, C, H, W)``, one a row, time to the right.
 
     :param scale: enlarges every frame (default: to at least 64 pixels).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     grid(torch.rand(2, 8, 3, 16, 16), f"{folder}/sheet").name
+    'sheet.png'
     """
     if isinstance(rows, (list, tuple)):
         shapes = [*map(described, rows)]
@@ -60,6 +65,11 @@ def animate(
     :param path: ``.gif`` (the default) or ``.mp4``, which needs the extra ``video``.
     :param columns: sequences in a row (default: about as many as there are rows).
     :param milliseconds: each frame is shown.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     animate(torch.rand(4, 8, 3, 16, 16), f"{folder}/film").name
+    'film.gif'
     """
     frames = as_frames("sequences", sequences, "sequences, time, channels, height, width")
     check_whole(10, milliseconds=milliseconds)
@@ -87,6 +97,12 @@ def swap_figure(
         stands in place of the one or the other.
     :param frame: the moment of the still picture (default: the middle).
     :returns: the paths of the picture and of the film.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> who, what, cells = (torch.rand(*n, 8, 3, 16, 16) for n in ((2,), (3,), (2, 3)))
+    >>> with TemporaryDirectory() as folder:
+    ...     [path.name for path in swap_figure(who, what, cells, f"{folder}/swap")]
+    ['swap.png', 'swap.gif']
     """
     content = as_frames("content", content, "A, time, channels, height, width")
     dynamics = as_frames("dynamics", dynamics, "B, time, channels, height, width")

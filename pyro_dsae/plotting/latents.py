@@ -34,6 +34,11 @@ def latent_map(
     :param grids: ``(F, rows, columns, C, H, W)``, decoded from
         :func:`~pyro_dsae.metrics.latent_grid`, unflattened.
     :param columns: blocks in a row (default: about as many as there are rows).
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     latent_map(torch.rand(2, 5, 5, 1, 16, 16), f"{folder}/map").name
+    'map.png'
     """
     grids = as_frames("grids", grids, "F, rows, columns, channels, height, width")
     columns, factor = in_a_row(len(grids), columns), enlargement(grids, scale)
@@ -55,6 +60,11 @@ def timeline(z: Tensor, frames: Tensor, path: str | Path, *, extremes: int = 3) 
     :param z: ``(T,)``, or ``(T, k)``: k coordinates, one below the other.
     :param frames: ``(T, C, H, W)``.
     :param extremes: frames shown above the curve, the highest, and below it, the lowest.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     timeline(torch.randn(8, 2), torch.rand(8, 1, 16, 16), f"{folder}/timeline").name
+    'timeline.png'
     """
     frames = as_frames("frames", frames, "time, channels, height, width")
     steps = len(frames)

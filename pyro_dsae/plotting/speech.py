@@ -30,6 +30,11 @@ def spectrograms(
     :param high_hz: where the last bin ends, bins being as wide as each other.
     :param hertz: the middle of each bin, ``(bins,)``, where they are not:
         :attr:`LogSpectrum.hertz <pyro_dsae.data.LogSpectrum.hertz>`.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     spectrograms({"a": torch.randn(50, 200)}, f"{folder}/voices").name
+    'voices.png'
     """
     check_mapping("rows", rows, "spectrograms")
     first = next(iter(rows.values()))
@@ -80,6 +85,13 @@ def det_figure(curves: Mapping[str, tuple[Tensor, Tensor]], path: str | Path) ->
 
     :param curves: rates of false acceptance and of false rejection by name, ``(thresholds,)`` each, as
         :func:`pyro_dsae.metrics.det_curve` returns them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> scores, same = torch.randn(200), torch.arange(200) % 2 == 0
+    >>> curve = pyro_dsae.metrics.det_curve(scores + same, same)
+    >>> with TemporaryDirectory() as folder:
+    ...     det_figure({"f": curve}, f"{folder}/det").name
+    'det.png'
     """
     check_mapping("curves", curves, "rates")
     figure = Figure(figsize=(5, 5), layout="constrained")

@@ -41,12 +41,19 @@ def make_prior(prior: Choice, z_dim: int, **defaults: Any) -> nn.Module:
     :param defaults: options for those that take them, such as ``hidden``. A module is given back as it is.
     :raises ValueError: if there is no prior of the name, or a module has another ``z_dim``.
     :raises TypeError: if the prior takes no such option.
+
+    >>> make_prior({"name": "mixture", "components": 3}, z_dim=4, hidden=16)(8).sample().shape
+    torch.Size([8, 4])
     """
     return _make("prior", PRIORS, prior, "z_dim", z_dim, defaults)
 
 
 def make_content_prior(prior: Choice, f_dim: int, **defaults: Any) -> nn.Module:
-    """The prior of f, as :func:`make_prior` that of z."""
+    """The prior of f, as :func:`make_prior` that of z.
+
+    >>> make_content_prior("flow", f_dim=8)().sample().shape
+    torch.Size([8])
+    """
     return _make("content_prior", CONTENT_PRIORS, prior, "f_dim", f_dim, defaults)
 
 

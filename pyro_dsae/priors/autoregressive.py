@@ -31,6 +31,11 @@ class AutoregressiveNormal(CausalLaw):
     :param num_frames: T, the number of steps of the event.
     :param z_dim: size of one step. The event shape is ``(num_frames, z_dim)``.
     :param past: ``(*batch_shape, t, z_dim)``, steps already known, which the event follows.
+
+    >>> law = AutoregressiveNormal(LSTMTransition(4, 16), num_frames=8, z_dim=4)
+    >>> z = law.rsample((5,))
+    >>> law.log_prob(z).shape, law.prefix_condition(z[:, :3]).sample().shape
+    (torch.Size([5]), torch.Size([5, 5, 4]))
     """
 
     has_rsample = True
@@ -91,6 +96,10 @@ class Autoregressive(LSTMTransition, Prior):
     :param z_dim: size of z_t.
     :param hidden: units of the LSTM and of its dense layers.
     :param residual: the mean is a step from z_t-1, for dynamics that move on a little at a time.
+
+    >>> law = Autoregressive(4, hidden=16)(8)
+    >>> law.event_shape, law.sample((5,)).shape
+    (torch.Size([8, 4]), torch.Size([5, 8, 4]))
     """
 
     def transition(self, z: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:

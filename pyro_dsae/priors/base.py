@@ -19,6 +19,16 @@ class Prior(nn.Module):
 
     That distribution has ``log_prob``, ``sample`` and ``prefix_condition``, and for sequences of different
     lengths ``log_prefix(z, within)``, log p(z_1:n) of each. One of your own is a subclass.
+
+    >>> class Walk(Prior):
+    ...     z_dim = 2
+    ...
+    ...     def forward(self, num_frames):
+    ...         eye, zero = torch.eye(2), torch.zeros(2)
+    ...         step = pyro.distributions.Normal(zero, 0.1).to_event(1)
+    ...         return pyro.distributions.GaussianHMM(step, eye, step, eye, step, duration=num_frames)
+    >>> Walk()(8).sample().shape
+    torch.Size([8, 2])
     """
 
     z_dim: int
@@ -29,7 +39,15 @@ class Prior(nn.Module):
 
 
 class ContentPrior(nn.Module):
-    """A law of f with its network: ``prior()`` is one distribution over ``(f_dim,)``."""
+    """A law of f with its network: ``prior()`` is one distribution over ``(f_dim,)``.
+
+    >>> class Wide(ContentPrior):
+    ...     f_dim = 8
+    ...
+    ...     def forward(self):
+    ...         return pyro.distributions.Normal(torch.zeros(8), 2.0).to_event(1)
+    >>> model = pyro_dsae.DSAE((200,), f_dim=8, z_dim=4, hidden=16, content_prior=Wide())
+    """
 
     f_dim: int
 

@@ -16,7 +16,11 @@ from .base import ContentPrior, Shape
 
 
 class NormalContent(ContentPrior):
-    """The prior of both papers: a standard Normal."""
+    """The prior of both papers: a standard Normal.
+
+    >>> NormalContent(8)().sample((5,)).shape
+    torch.Size([5, 8])
+    """
 
     def __init__(self, f_dim: int) -> None:
         super().__init__()
@@ -36,6 +40,10 @@ class NormalMixture(dist.TorchDistribution):
 
     :param logits: ``(K,)``, log weights up to a constant.
     :param loc: ``(K, dim)``, and so is ``scale``. The event shape is ``(dim,)``.
+
+    >>> law = NormalMixture(torch.zeros(3), torch.randn(3, 8), torch.ones(3, 8))
+    >>> law.event_shape
+    torch.Size([8])
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (torch's own convention)
@@ -89,6 +97,10 @@ class MixtureContent(ContentPrior):
 
     :param f_dim: size of f.
     :param components: K.
+
+    >>> law = MixtureContent(8, components=3)()
+    >>> law.log_prob(law.sample((5,))).shape
+    torch.Size([5])
     """
 
     start = 0.5

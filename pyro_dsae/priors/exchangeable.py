@@ -20,6 +20,10 @@ class ExchangeableNormal(TorchDistribution):
 
     :param loc: ``(*batch_shape, z_dim)``, and so is ``scale``.
     :param num_frames: T. The event shape is ``(num_frames, z_dim)``.
+
+    >>> law = ExchangeableNormal(torch.zeros(5, 4), torch.ones(5, 4), num_frames=8)
+    >>> law.batch_shape, law.event_shape
+    (torch.Size([5]), torch.Size([8, 4]))
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}  # noqa: RUF012 (torch's own convention)

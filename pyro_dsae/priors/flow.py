@@ -79,6 +79,10 @@ class FlowContent(ContentPrior):
     :param f_dim: size of f, at least 2.
     :param layers: couplings; with less than 2, half of f keeps its Normal.
     :param hidden: units of the two hidden layers of each coupling's network.
+
+    >>> law = FlowContent(8, layers=2, hidden=16)()
+    >>> law.log_prob(law.sample((5,))).shape
+    torch.Size([5])
     """
 
     def __init__(self, f_dim: int, *, layers: int = 8, hidden: int = 64) -> None:

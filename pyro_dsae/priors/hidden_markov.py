@@ -31,6 +31,9 @@ class HiddenMarkovLaw(CausalLaw):
     :param prior: the :class:`HiddenMarkov` that gives the laws of states and of what is seen of them.
     :param num_frames: T.
     :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
+
+    >>> HiddenMarkovLaw(HiddenMarkov(4, states=6), 8).prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(self, prior: HiddenMarkov, num_frames: int, **options: Any) -> None:
@@ -88,6 +91,11 @@ class HiddenMarkov(Prior):
     :param states: K.
     :param switching: each state moves z_t on from z_t-1, by a contraction towards its own point. Nothing
         can run away: points are within a reach of 10.
+
+    >>> law = HiddenMarkov(4, states=6)(8)
+    >>> z = law.sample((5,))
+    >>> law.states(z).shape
+    torch.Size([5, 8, 6])
     """
 
     def __init__(self, z_dim: int, *, states: int = 64, switching: bool = False) -> None:

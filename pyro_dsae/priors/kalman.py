@@ -53,6 +53,10 @@ class KalmanLaw(CausalLaw):
     :param prior: the :class:`Kalman` that gives the matrices.
     :param num_frames: T.
     :param options: those of :class:`~pyro_dsae.priors.CausalLaw`.
+
+    >>> law = KalmanLaw(Kalman(4, hidden=16), 8)
+    >>> law.prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(self, prior: Kalman, num_frames: int, **options: Any) -> None:
@@ -129,6 +133,10 @@ class Kalman(CausalLSTM, Prior):
     :param hidden: units of the LSTM and of the dense layer before it.
     :param state_dim: size of the hidden state, default ``2 * z_dim``.
     :param matrices: K, of the state and of what is seen of it.
+
+    >>> law = Kalman(4, hidden=16)(8)
+    >>> law.log_prob(law.sample((5,))).shape
+    torch.Size([5])
     """
 
     def __init__(

@@ -50,6 +50,10 @@ class LinearGaussianLaw(dist.GaussianHMM):
     Pyro computes with precisions, inverse covariances, whose products lose all digits of a float32 in long
     sequences of little noise: log-probabilities at T = 1000 are off by up to thousands of nats, and nothing
     fails. Here all is computed in double precision; values come and go in ``dtype``.
+
+    >>> law = LinearGaussian(4)(8)
+    >>> law.prefix_condition(torch.zeros(3, 4)).sample().shape
+    torch.Size([5, 4])
     """
 
     def __init__(
@@ -175,6 +179,12 @@ class LinearGaussianLaw(dist.GaussianHMM):
         :param other: the Normals as one distribution of event shape ``(num_frames, z_dim)``.
         :param mask: of these t alone, ``(*batch, num_frames)``; the others follow from those around them.
         :raises ValueError: if it is anything else.
+
+        >>> law = LinearGaussian(4)(8)
+        >>> seen = dist.Normal(torch.zeros(5, 8, 4), 0.1).to_event(2)
+        >>> posterior, log_z = law.conjugate_update(seen)
+        >>> posterior.sample().shape, log_z.shape
+        (torch.Size([5, 8, 4]), torch.Size([5]))
         """
         base = getattr(other, "base_dist", None)
         if (
@@ -250,6 +260,10 @@ class LinearGaussian(Prior):
 
     :param z_dim: size of z_t.
     :param state_dim: size of the hidden state, default ``2 * z_dim``.
+
+    >>> law = LinearGaussian(4)(8)
+    >>> law.mean.shape, law.sample((5,)).shape
+    (torch.Size([8, 4]), torch.Size([5, 8, 4]))
     """
 
     def __init__(self, z_dim: int, *, state_dim: int | None = None) -> None:

@@ -41,6 +41,9 @@ class Mixture(CausalLSTM, Prior):
     :param hidden: units of the LSTM and of its dense layers.
     :param components: K.
     :param residual: the means are steps from z_t-1, for dynamics that move on a little at a time.
+
+    >>> Mixture(4, hidden=16, components=3)(8).sample((5,)).shape
+    torch.Size([5, 8, 4])
     """
 
     def __init__(

@@ -24,7 +24,11 @@ from torch import Tensor
 
 @dataclass
 class History:
-    """What a run has seen: ``step`` done, loss of each (nats a sequence), validation scores, time."""
+    """What a run has seen: ``step`` done, loss of each (nats a sequence), validation scores, time.
+
+    >>> History(step=2, losses=[5300.0, 5200.0]).losses[-1]
+    5200.0
+    """
 
     step: int = 0
     losses: list[float] = field(default_factory=list)

@@ -26,6 +26,12 @@ def elbo_terms(model: Callable, guide: Callable, x: Tensor, **given: Tensor) -> 
     ``log_likelihood`` is log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site) are log q - log p;
     ``elbo`` is the first less the others. ``given`` goes to both programs, such as a ``mask`` ``(N, T)``, see
     ``labels`` of :func:`fit`.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> {name: tuple(value.shape) for name, value in elbo_terms(model, guide, x).items()}
+    {'log_likelihood': (4,), 'elbo': (4,), 'kl_f': (4,), 'kl_z': (4,)}
     """
     guide_trace = poutine.trace(guide).get_trace(x, **given)
     model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x, **given)
@@ -51,6 +57,12 @@ def evaluate_elbo(
     """Means over ``data`` of :func:`elbo_terms`, and ``bits_per_dim`` = -ELBO / (dims ln 2).
 
     Where lengths differ, or a label ``mask`` says so, the frames that are present alone count.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> sorted(evaluate_elbo(model, guide, x))
+    ['bits_per_dim', 'elbo', 'kl_f', 'kl_z', 'log_likelihood']
     """
     return in_bits(mean_terms(model, guide, data, batch_size, seed))
 

@@ -102,6 +102,13 @@ def fit(
     :raises NonFiniteLossError: naming the step, the batch and the last good checkpoint.
     :raises KeyboardInterrupt: naming the step and the checkpoint, after Ctrl-C; after SIGTERM the same is
         printed, and the exception is ``SystemExit(143)``.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x = torch.rand(4, 8, 3, 16, 16)
+    >>> history = fit(model, guide, x, steps=3, batch_size=2, device="cpu", progress=False)
+    >>> history.step, len(history.losses)
+    (3, 3)
     """
     check_whole(
         1,
