@@ -176,6 +176,15 @@ def test_too_few_faces(refused, tmp_path, pictures, options, words):
     assert words in refused("faces", "--root", "people", *options.split())
 
 
+def test_pictures_of_different_sizes(refused, tmp_path):
+    write_people(tmp_path / "people", [4, 4, 4])
+    Image.new("L", (33, 32)).save(tmp_path / "people" / "person1" / "2.png")
+    words = "2.png must be 32 x 32 pixels, as 0.png, got 33 x 32 (--mixed-sizes allows it)"
+    assert words in refused("faces", "--root", "people")
+    words = refused("faces", "--root", "people", "--mixed-sizes", "--evaluate", "nowhere")
+    assert words == "no model in nowhere: index.json is missing\n"
+
+
 def write_speakers(root: Path, utterances: list[int]) -> None:
     """A folder of noise a speaker, with so many recordings of half a second."""
     soundfile = pytest.importorskip("soundfile")

@@ -1,8 +1,9 @@
-"""Data sets: characters in motion, moving digits, a bouncing ball, speech, your own folders of frames."""
+"""Data sets: characters in motion, moving digits, a bouncing ball, speech, your own clips and pictures."""
 
 from .bouncing_ball import BouncingBall
 from .cache import cache_dir, clear_cache
-from .folders import FrameFolders
+from .clips import Clips
+from .folders import FrameFolders, UnorderedFrames
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
 from .sequences import Sequences
@@ -14,6 +15,7 @@ from .transforms import RandomFrames
 
 __all__ = [
     "BouncingBall",
+    "Clips",
     "FrameFolders",
     "LogSpectrum",
     "MovingDigits",
@@ -25,6 +27,7 @@ __all__ = [
     "Sheets",
     "SpeechSegments",
     "Sprites",
+    "UnorderedFrames",
     "cache_dir",
     "clear_cache",
 ]
