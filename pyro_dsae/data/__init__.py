@@ -7,6 +7,7 @@ from .folders import FrameFolders, UnorderedFrames
 from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
 from .sequences import Sequences
+from .series import Series
 from .sheets import ProceduralSheets, Sheets
 from .spectrum import LogSpectrum
 from .speech import SpeechSegments
@@ -24,6 +25,7 @@ __all__ = [
     "ProceduralSprites",
     "RandomFrames",
     "Sequences",
+    "Series",
     "Sheets",
     "SpeechSegments",
     "Sprites",

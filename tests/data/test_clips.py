@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from pyro_dsae.data import Clips, videos
+from pyro_dsae.data import Clips, images, videos
 from pyro_dsae.data.videos import write_video
 
 av = pytest.importorskip("av")
@@ -404,6 +404,21 @@ class TestPictures:
             bright = torch.full((2, 3, 32, 20), 240 / 255)
             torch.testing.assert_close(x[..., 28:], bright, atol=0.05, rtol=0)
         torch.testing.assert_close(data[0][0], data[1][0], atol=0.1, rtol=0)
+
+    @pytest.mark.parametrize("size", [(8, 8), (9, 20), (40, 50)])
+    def test_a_frame_is_resized_as_an_image_is(self, tmp_path, size):
+        """Not shifted, and with antialiasing."""
+        y, x = np.mgrid[:48, :64] / 10
+        picture = (127 + 120 * np.stack([np.sin(x * y), np.cos(3 * x), np.sin(2 * y)], -1)).astype(
+            np.uint8
+        )
+        path = tmp_path / "clip.mkv"
+        write_video(path, [picture] * 2, 10, codec="ffv1", pix_fmt="yuv444p")
+        film = self.one(path, size=size)[0]
+        with av.open(str(path)) as container:
+            frame = next(container.decode(video=0)).to_image()
+        image = torch.from_numpy(images.fitted(frame, size, False) / 255)
+        assert (film - image).abs().mean() < 0.012
 
     def test_exif_orientation(self, tmp_path):
         (tmp_path / "images").mkdir()
