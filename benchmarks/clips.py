@@ -3,9 +3,9 @@
     python benchmarks/clips.py --out benchmarks/results/clips.json
 
 Writes a clip of each length at 640 x 360, H.264 with a key frame every 10 s at most, and reads it at 64 x 64:
-all frames once, and windows of 16 from anywhere. The plain loop decodes from the start, makes an array of each
-frame and resizes it by torchvision. Each way has a process of its own, whose peak memory is that above
-what all imports take.
+all frames once, and windows of 16 from anywhere. The plain loop decodes from the start, makes an array of
+each frame and resizes it by torchvision. Each way has a process of its own, whose peak memory is that
+above what all imports take.
 """
 
 from __future__ import annotations
