@@ -17,12 +17,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from pyro_dsae import metrics, priors
-from pyro_dsae.data import BouncingBall
+from pyro_dsae.data import BouncingBall, write_shapes
 
 ROOT = Path(__file__).parents[1]
 
@@ -109,6 +110,52 @@ def test_the_faces_example(run, tmp_path, data_root):
     )
     assert set(figures["nearest"]) >= {"f", "pixels"}
     assert figures["nearest"]["people"] == 10
+
+
+def test_the_videos_example(run, tmp_path):
+    pytest.importorskip("av")
+    few = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    printed = run("videos", *few, "--clips", "10", "--out", "out")
+    pictures = "swap.gif swap.mp4 swap.png reconstructions.png forecast.gif walk.gif walk.png "
+    pictures += "neighbours.png timeline.png loss.png"
+    figures = figures_of(tmp_path / "out", pictures)
+    assert figures["clips"] == {"train": 8, "test": 2}
+    assert {*figures["probe"]} == {"colour", "shape", "path"}
+    assert re.search(r"  shape +\d+\.\d%", printed)
+
+
+def test_the_videos_example_on_clips_of_ones_own(run, tmp_path):
+    """Of 12 to 40 frames and three sizes; one that cannot be read, and one that is too short."""
+    pytest.importorskip("av")
+    write_shapes(tmp_path / "mine", 12, lengths=(12, 40))
+    (tmp_path / "mine" / "bad.mp4").write_bytes(b"no video")
+    write_shapes(tmp_path / "mine" / "short", 1, lengths=(3, 3))
+    options = ["--root", "mine", "--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    with pytest.warns(UserWarning, match="2 of 14 clips are left out: .*bad.mp4.*short") as said:
+        printed = run("videos", *options, "--frames", "10", "--out", "out")
+    assert len([w for w in said if "left out" in str(w.message)]) == 1
+    assert "mine: 13 clips of 3 to" in printed and "12.5 frames a second" in printed
+    assert "windows of 10 frames at 32 x 32" in printed
+    found = np.load(tmp_path / "out" / "features.npz")
+    longest = found["length"].max()
+    assert found["f"].shape == (12, 32) and found["z"].shape == (12, longest, 6)
+    present = ~np.isnan(found["z"]).any(-1)
+    assert (present == (np.arange(longest) < found["length"][:, None])).all()
+    rows = (tmp_path / "out" / "features.csv").read_text().splitlines()
+    assert len(rows) == 13 and rows[0].startswith("name,length,f0,") and "z_std5" in rows[0]
+    assert rows[1].split(",")[0] == found["name"][0]
+    assert "probe" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+
+def test_the_probe_finds_what_is_there_and_no_more(examples):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 4, 400)
+    told = np.eye(4)[labels] @ generator.normal(size=(4, 8)) + 0.1 * generator.normal(size=(400, 8))
+    names = [str(label) for label in labels]
+    probe = examples["videos"].probe
+    assert probe(told[:300], told[300:], names[:300], names[300:]) > 0.95
+    noise = generator.normal(size=(400, 8))
+    assert probe(noise[:300], noise[300:], names[:300], names[300:]) < 0.4
 
 
 def test_the_speech_example(run, tmp_path, data_root):

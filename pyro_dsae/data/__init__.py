@@ -8,6 +8,7 @@ from .moving_mnist import MovingDigits, MovingMNIST
 from .procedural import ProceduralSprites
 from .sequences import Sequences
 from .series import Series
+from .shapes import write_shapes
 from .sheets import ProceduralSheets, Sheets
 from .spectrum import LogSpectrum
 from .speech import SpeechSegments
@@ -32,4 +33,5 @@ __all__ = [
     "UnorderedFrames",
     "cache_dir",
     "clear_cache",
+    "write_shapes",
 ]
