@@ -24,7 +24,9 @@ FOLDER = Path(__file__).parents[1] / "examples"
 NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options"})
 SEVERAL = {"bouncing_ball", "compare_guides", "compare_priors"}  # models, trained by default
 SINGLE = sorted({*NAMES} - SEVERAL)
-ROOT = {"speech": ["--root", "."], "faces": ["--root", "."]}  # asked for before all else
+ROOT = {
+    name: ["--root", "."] for name in ("speech", "faces", "series")
+}  # asked for before all else
 
 
 @pytest.fixture
@@ -75,6 +77,7 @@ def test_options_of_all_examples(refused, name, options, words):
         ("moving_mnist --judged 0", "--judged: must be a whole number from 4 on, got 0"),
         ("moving_mnist --digits 0", "--digits: must be a whole number from 1 on, got 0"),
         ("bouncing_ball --judged 0", "--judged: must be a whole number from 1 on, got 0"),
+        ("series --frames 1", "--frames: must be a whole number from 2 on, got 1"),
         ("videos --clips 7", "--clips: must be a whole number from 8 on, got 7"),
         ("videos --frames 1", "--frames: must be a whole number from 2 on, got 1"),
         ("videos --rate 0", "--rate: must be a number above 0, got 0"),
@@ -128,6 +131,7 @@ def test_options_of_one_example(refused, command, words):
         ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
         ("videos", "root is not a folder: there", "root must hold a folder of images a sequence"),
+        ("series", "no series at there", "there must hold .csv or .npy files, got none"),
         ("faces", "root is not a folder: there", "root must hold a folder of images a sequence"),
         ("speech", "No such file or directory: 'there'", "root must hold SPEAKER/UTTERANCE.wav"),
     ],

@@ -147,6 +147,37 @@ def test_the_videos_example_on_clips_of_ones_own(run, tmp_path):
     assert "probe" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
 
 
+def test_the_series_example(run, tmp_path, monkeypatch):
+    """On two files of the form in which the vowels come."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "data" / "JapaneseVowels"
+    folder.mkdir(parents=True)
+    for split, count in (("TRAIN", 8), ("TEST", 6)):
+        lines = ["# of three channels", "@univariate false", "@data"]
+        for i in range(count):
+            x = generator.normal(i % 2, 0.1, (3, 7 + i)).round(3)
+            channels = ":".join(",".join(map(str, channel)) for channel in x)
+            lines.append(f"{channels}:{1 + i % 2}")
+        (folder / f"JapaneseVowels_{split}.ts").write_text("\n".join(lines))
+    monkeypatch.setenv("PYRO_DSAE_DATA", str(tmp_path / "data"))
+    few = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    printed = run("series", *few, "--out", "out")
+    assert "14 series of 7 to 14 moments, 3 channels; windows of 7" in printed
+    figures = figures_of(tmp_path / "out", "series.png loss.png")
+    assert {*figures["speaker"]} == {"f", "z", "mean of the series", "chance"}
+    assert figures["speaker"]["mean of the series"] == 1 and figures["speaker"]["chance"] == 0.5
+    found = np.load(tmp_path / "out" / "features.npz")
+    assert found["f"].shape == (14, 16) and found["z"].shape == (14, 14, 4)
+    scaling = np.load(tmp_path / "out" / "scaling.npz")
+    assert scaling["mean"] == pytest.approx([0.5] * 3, abs=0.2)
+
+    (tmp_path / "mine").mkdir()
+    for i in range(5):
+        np.savetxt(tmp_path / "mine" / f"{i}.csv", generator.normal(9, 2, (20, 2)), delimiter=",")
+    run("series", *few, "--root", "mine", "--frames", "5", "--out", "own")
+    assert "speaker" not in figures_of(tmp_path / "own", "series.png")
+
+
 def test_the_probe_finds_what_is_there_and_no_more(examples):
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 4, 400)
