@@ -94,7 +94,7 @@ def main() -> None:
     """Measure, print, write."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=int, nargs="+", default=[10, 600], help="of the clips")
-    options.add_argument("--windows", type=int, default=20, help="read of each clip")
+    options.add_argument("--windows", type=int, default=10, help="read of each clip")
     options.add_argument("--out", type=Path)
     args = options.parse_args()
     results: dict[str, dict[str, dict[str, float]]] = {}

@@ -99,6 +99,8 @@ class Windows(Dataset[tuple[Any, dict[str, Any]]]):
         self, recordings: Sequence[int], *, windows: Which | None = None, draws: int | None = None
     ) -> Any:
         """The same frames, not copied: of some recordings, by their numbers, or in other windows."""
+        if not len(recordings):
+            raise ValueError("recordings must name at least one, got none")
         for i in recordings:
             if not 0 <= i < len(self.lengths):
                 raise IndexError(f"recordings must be 0 to {len(self.lengths) - 1}, got {i}")

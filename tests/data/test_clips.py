@@ -100,6 +100,8 @@ class TestWindows:
         assert test._recordings is data._recordings
         with pytest.raises(IndexError, match="recordings must be 0 to 3, got 4"):
             data.select([4])
+        with pytest.raises(ValueError, match="recordings must name at least one, got none"):
+            data.select([])
 
     def test_whole_clips_and_padding(self, root):
         whole = Clips(root, num_frames=None, size=8)
@@ -266,6 +268,7 @@ class TestCache:
         assert Clips(root, num_frames=3, size=(8, 12)).lengths == [11, 7, 12, 9]
         assert Clips(root, num_frames=3, size=8)[0][0].shape[-2:] == (8, 8)
 
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
     def test_a_run_killed_in_the_middle_goes_on(self, root, monkeypatch):
         """By SIGKILL, in the third clip: two are there to stay, and nothing half is taken for whole."""
         child = os.fork()
