@@ -22,7 +22,7 @@ from torch.utils.data import ConcatDataset, Subset
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting, views
-from pyro_dsae.data import FrameFolders
+from pyro_dsae.data import UnorderedFrames
 
 PRESETS = {
     "quick": SetPreset(
@@ -47,7 +47,16 @@ def weights(steps: int) -> dict[str, Any]:
 
 def load(root: Path, preset: SetPreset, args: argparse.Namespace) -> tuple[Subset, Subset]:
     """People to learn from, and others to test on, of whom there must be pictures for two halves."""
-    faces = FrameFolders(root, num_frames=preset.frames, size=preset.size, grey=not args.colour)
+    try:
+        faces = UnorderedFrames(
+            root,
+            num_frames=preset.frames,
+            size=preset.size,
+            grey=not args.colour,
+            mixed_sizes=args.mixed_sizes,
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace("mixed_sizes=True", "--mixed-sizes")) from error
     train, test = held_out(len(faces), args.held_out, args.seed, f"people in {root}")
     for i in test:
         if faces.lengths[i] < 4:
@@ -74,6 +83,9 @@ def main() -> None:
     options = parser("faces", "Faces: who it is, apart from how they look.")
     options.add_argument("--root", type=Path, help="a folder of folders of pictures, one a person")
     options.add_argument("--colour", action="store_true", help="three channels (default: grey)")
+    options.add_argument(
+        "--mixed-sizes", action="store_true", help="allow pictures of different sizes of one person"
+    )
     options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
     options.add_argument("--held-out", type=share, default=0.25, help="share of people to test on")
     args = options.parse_args()

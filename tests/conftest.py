@@ -143,7 +143,16 @@ def small_examples(examples, monkeypatch) -> None:
     Characters are drawn at 16 x 16, which a judge learns as well.
     """
     some = examples["common"].some
-    for name in ("sprites", "sheets", "moving_mnist", "faces", "speech", "bouncing_ball"):
+    for name in (
+        "sprites",
+        "sheets",
+        "moving_mnist",
+        "faces",
+        "speech",
+        "bouncing_ball",
+        "videos",
+        "series",
+    ):
         presets = examples[name].PRESETS
         size = 16 if name in ("sprites", "sheets") else presets["quick"].size
         small = replace(presets["quick"], size=size, channels=4, hidden=16)

@@ -21,11 +21,11 @@ from pyro_dsae import guides, likelihoods, metrics, models, priors, views
 from pyro_dsae import nn as networks
 from pyro_dsae.data import (
     BouncingBall,
-    FrameFolders,
     ProceduralSprites,
     RandomFrames,
     Sequences,
     Sprites,
+    UnorderedFrames,
 )
 
 FRAME = (3, 16, 16)
@@ -337,8 +337,11 @@ ROWS_OF_PARTS: dict[str, tuple[Callable, str]] = {
     "Sequences: no file": (lambda h: Sequences(h.folder / "x.npy"), "no file of frames"),
     "ProceduralSprites": (lambda h: ProceduralSprites("valid"), "split must be"),
     "Sprites": (lambda h: Sprites(h.folder / "none"), "none"),
-    "FrameFolders": (lambda h: FrameFolders(h.folder / "none"), "none"),
-    "FrameFolders of none": (lambda h: FrameFolders(h.folder), "root must hold a folder of images"),
+    "UnorderedFrames": (lambda h: UnorderedFrames(h.folder / "none"), "none"),
+    "UnorderedFrames of none": (
+        lambda h: UnorderedFrames(h.folder),
+        "root must hold a folder of images",
+    ),
     "RandomFrames": (lambda h: RandomFrames(0), "at least 1"),
     "BouncingBall": (lambda h: BouncingBall("valid"), "split must be"),
     "judge": (lambda h: metrics.Judge(heads=("shoes",)), "heads must be some of skin"),

@@ -99,6 +99,28 @@ def test_patches_are_measured_beside_each_other(tmp_path, monkeypatch):
     assert 0 <= row["static"] <= 1 and 0 <= row["action"] <= 1 and row["elbo"] < 0
 
 
+def test_reading_clips_is_measured_beside_a_plain_loop(tmp_path, monkeypatch):
+    pytest.importorskip("av")
+    out = tmp_path / "clips.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("clips")
+    monkeypatch.setattr(bench, "apart", lambda function, *arguments: function(*arguments))
+    options = ["--seconds", "1", "--windows", "2", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["clips.py", *options])
+    bench.main()
+    found = json.loads(out.read_text())["results"]["1 s"]
+    assert [*found] == bench.WAYS
+    assert all(row["frames_per_second"] > 0 for row in found.values())
+    path = tmp_path / "clip.mp4"
+    bench.write_video(path, bench.pictures(1), bench.RATE)
+    ours = bench.Clips(path, num_frames=16, size=bench.SIDE, keep="none").read(0, range(5, 9))
+    theirs = torch.stack([*bench.plain(path, 5, 9)])
+    assert ours.shape == theirs.shape
+    # Not pixel by pixel: torchvision's crop is half a pixel off.
+    blurred = [torch.nn.functional.avg_pool2d(x.float(), 16) for x in (ours, theirs)]
+    assert (blurred[0] - blurred[1]).abs().mean() < 5
+
+
 @pytest.mark.parametrize("files", [(), ("trainer.py", "model.py")])
 def test_a_folder_of_neither_peer(peers, tmp_path, files):
     for name in files:

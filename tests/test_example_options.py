@@ -31,7 +31,9 @@ SEVERAL = {
     "compare_recipes",
 }  # models, by default
 SINGLE = sorted({*NAMES} - SEVERAL)
-ROOT = {"speech": ["--root", "."], "faces": ["--root", "."]}  # asked for before all else
+ROOT = {
+    name: ["--root", "."] for name in ("speech", "faces", "series")
+}  # asked for before all else
 
 
 @pytest.fixture
@@ -83,6 +85,11 @@ def test_options_of_all_examples(refused, name, options, words):
         ("moving_mnist --judged 0", "--judged: must be a whole number from 4 on, got 0"),
         ("moving_mnist --digits 0", "--digits: must be a whole number from 1 on, got 0"),
         ("bouncing_ball --judged 0", "--judged: must be a whole number from 1 on, got 0"),
+        ("series --frames 1", "--frames: must be a whole number from 2 on, got 1"),
+        ("videos --clips 7", "--clips: must be a whole number from 8 on, got 7"),
+        ("videos --frames 1", "--frames: must be a whole number from 2 on, got 1"),
+        ("videos --rate 0", "--rate: must be a number above 0, got 0"),
+        ("videos --rate 5 --stride 2", "--stride: not allowed with argument --rate"),
         ("faces --held-out 1", "--held-out: must be between 0 and 1, got 1"),
         ("faces --held-out nan", "--held-out: must be between 0 and 1, got nan"),
         ("speech --held-out 0", "--held-out: must be between 0 and 1, got 0"),
@@ -137,6 +144,8 @@ def test_options_of_one_example(refused, command, words):
         ("compare_guides --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("compare_recipes --data lpc", "root is not a folder: there", "root lacks the sheet there"),
         ("moving_mnist", "root is not a folder: there", "root must hold MNIST's IDX files"),
+        ("videos", "root is not a folder: there", "root must hold a folder of images a sequence"),
+        ("series", "no series at there", "there must hold .csv or .npy files, got none"),
         ("faces", "root is not a folder: there", "root must hold a folder of images a sequence"),
         ("speech", "No such file or directory: 'there'", "root must hold SPEAKER/UTTERANCE.wav"),
     ],
@@ -188,6 +197,15 @@ def write_people(root: Path, pictures: list[int], side: int = 32) -> None:
 def test_too_few_faces(refused, tmp_path, pictures, options, words):
     write_people(tmp_path / "people", pictures)
     assert words in refused("faces", "--root", "people", *options.split())
+
+
+def test_pictures_of_different_sizes(refused, tmp_path):
+    write_people(tmp_path / "people", [4, 4, 4])
+    Image.new("L", (33, 32)).save(tmp_path / "people" / "person1" / "2.png")
+    words = "2.png must be 32 x 32 pixels, as 0.png, got 33 x 32 (--mixed-sizes allows it)"
+    assert words in refused("faces", "--root", "people")
+    words = refused("faces", "--root", "people", "--mixed-sizes", "--evaluate", "nowhere")
+    assert words == "no model in nowhere: index.json is missing\n"
 
 
 def write_speakers(root: Path, utterances: list[int]) -> None:

@@ -17,13 +17,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import pyro_dsae
 from pyro_dsae import metrics, priors, views
-from pyro_dsae.data import BouncingBall
+from pyro_dsae.data import BouncingBall, write_shapes
 
 ROOT = Path(__file__).parents[1]
 
@@ -110,6 +111,83 @@ def test_the_faces_example(run, tmp_path, data_root):
     )
     assert set(figures["nearest"]) >= {"f", "pixels"}
     assert figures["nearest"]["people"] == 10
+
+
+def test_the_videos_example(run, tmp_path):
+    pytest.importorskip("av")
+    few = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    printed = run("videos", *few, "--clips", "10", "--out", "out")
+    pictures = "swap.gif swap.mp4 swap.png reconstructions.png forecast.gif walk.gif walk.png "
+    pictures += "neighbours.png timeline.png loss.png"
+    figures = figures_of(tmp_path / "out", pictures)
+    assert figures["clips"] == {"train": 8, "test": 2}
+    assert {*figures["probe"]} == {"colour", "shape", "path"}
+    assert re.search(r"  shape +\d+\.\d%", printed)
+
+
+def test_the_videos_example_on_clips_of_ones_own(run, tmp_path):
+    """Of 12 to 40 frames and three sizes; one that cannot be read, and one that is too short."""
+    pytest.importorskip("av")
+    write_shapes(tmp_path / "mine", 12, lengths=(12, 40))
+    (tmp_path / "mine" / "bad.mp4").write_bytes(b"no video")
+    write_shapes(tmp_path / "mine" / "short", 1, lengths=(3, 3))
+    options = ["--root", "mine", "--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    with pytest.warns(UserWarning, match="2 of 14 clips are left out: .*bad.mp4.*short") as said:
+        printed = run("videos", *options, "--frames", "10", "--out", "out")
+    assert len([w for w in said if "left out" in str(w.message)]) == 1
+    assert "mine: 13 clips of 3 to" in printed and "12.5 frames a second" in printed
+    assert "windows of 10 frames at 32 x 32" in printed
+    found = np.load(tmp_path / "out" / "features.npz")
+    longest = found["length"].max()
+    assert found["f"].shape == (12, 32) and found["z"].shape == (12, longest, 6)
+    present = ~np.isnan(found["z"]).any(-1)
+    assert (present == (np.arange(longest) < found["length"][:, None])).all()
+    rows = (tmp_path / "out" / "features.csv").read_text().splitlines()
+    assert len(rows) == 13 and rows[0].startswith("name,length,f0,") and "z_std5" in rows[0]
+    assert rows[1].split(",")[0] == found["name"][0]
+    assert "probe" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+
+def test_the_series_example(run, tmp_path, monkeypatch):
+    """On two files of the form in which the vowels come."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "data" / "JapaneseVowels"
+    folder.mkdir(parents=True)
+    for split, count in (("TRAIN", 8), ("TEST", 6)):
+        lines = ["# of three channels", "@univariate false", "@data"]
+        for i in range(count):
+            x = generator.normal(i % 2, 0.1, (3, 7 + i)).round(3)
+            channels = ":".join(",".join(map(str, channel)) for channel in x)
+            lines.append(f"{channels}:{1 + i % 2}")
+        (folder / f"JapaneseVowels_{split}.ts").write_text("\n".join(lines))
+    monkeypatch.setenv("PYRO_DSAE_DATA", str(tmp_path / "data"))
+    few = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    printed = run("series", *few, "--out", "out")
+    assert "14 series of 7 to 14 moments, 3 channels; windows of 7" in printed
+    figures = figures_of(tmp_path / "out", "series.png loss.png")
+    assert {*figures["speaker"]} == {"f", "z", "mean of the series", "chance"}
+    assert figures["speaker"]["mean of the series"] == 1 and figures["speaker"]["chance"] == 0.5
+    found = np.load(tmp_path / "out" / "features.npz")
+    assert found["f"].shape == (14, 16) and found["z"].shape == (14, 14, 4)
+    scaling = np.load(tmp_path / "out" / "scaling.npz")
+    assert scaling["mean"] == pytest.approx([0.5] * 3, abs=0.2)
+
+    (tmp_path / "mine").mkdir()
+    for i in range(5):
+        np.savetxt(tmp_path / "mine" / f"{i}.csv", generator.normal(9, 2, (20, 2)), delimiter=",")
+    run("series", *few, "--root", "mine", "--frames", "5", "--out", "own")
+    assert "speaker" not in figures_of(tmp_path / "own", "series.png")
+
+
+def test_the_probe_finds_what_is_there_and_no_more(examples):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 4, 400)
+    told = np.eye(4)[labels] @ generator.normal(size=(4, 8)) + 0.1 * generator.normal(size=(400, 8))
+    names = [str(label) for label in labels]
+    probe = examples["videos"].probe
+    assert probe(told[:300], told[300:], names[:300], names[300:]) > 0.95
+    noise = generator.normal(size=(400, 8))
+    assert probe(noise[:300], noise[300:], names[:300], names[300:]) < 0.4
 
 
 def test_the_speech_example(run, tmp_path, data_root):

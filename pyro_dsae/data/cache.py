@@ -37,11 +37,8 @@ def clear_cache() -> int:
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[Path]:
-    """Another name for a file or folder to be made at ``path``, which takes its own once it is whole.
-
-    The size of a large one is said, once.
-    """
+def whole(path: Path) -> Iterator[Path]:
+    """Another name for a file or folder to be made at ``path``, which takes its own once it is whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -52,11 +49,23 @@ def kept(path: Path) -> Iterator[Path]:
         if partial.is_dir():
             shutil.rmtree(partial)
         partial.unlink(missing_ok=True)
-    if (size := _size(path)) >= _LARGE:
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[Path]:
+    """:func:`whole`; the size of a large one is said, once."""
+    with whole(path) as partial:
+        yield partial
+    say_if_large(_size(path), path, stacklevel=7)  # the line that makes the data set
+
+
+def say_if_large(size: int, path: Path, *, stacklevel: int) -> None:
+    """Warn that so many bytes are kept at ``path``, if they are many."""
+    if size >= _LARGE:
         hint = ": pyro_dsae.data.clear_cache()" if path.is_relative_to(cache_dir()) else ""
         warnings.warn(
             f"{size / 1e6:.0f} MB are kept in {path}, which may be deleted at any time{hint}",
-            stacklevel=6,  # the line that makes the data set
+            stacklevel=stacklevel,
         )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from pyro_dsae.data import (
     BouncingBall,
-    FrameFolders,
+    Clips,
     LogSpectrum,
     MovingDigits,
     ProceduralSheets,
@@ -16,6 +16,7 @@ from pyro_dsae.data import (
     Sheets,
     SpeechSegments,
     Sprites,
+    UnorderedFrames,
 )
 
 
@@ -26,8 +27,11 @@ from pyro_dsae.data import (
         (BouncingBall, "num_sequences"),
         (BouncingBall, "size"),
         (BouncingBall, "seed"),
-        (lambda **wrong: FrameFolders(".", **wrong), "num_frames"),
-        (lambda **wrong: FrameFolders(".", **wrong), "size"),
+        (lambda **wrong: Clips(".", **wrong), "num_frames"),
+        (lambda **wrong: Clips(".", **wrong), "stride"),
+        (lambda **wrong: Clips(".", **wrong), "size"),
+        (lambda **wrong: UnorderedFrames(".", **wrong), "num_frames"),
+        (lambda **wrong: UnorderedFrames(".", **wrong), "size"),
         (LogSpectrum, "bins"),
         (lambda **wrong: MovingDigits(".", **wrong), "num_digits"),
         (lambda **wrong: MovingDigits(".", **wrong), "digit_size"),
