@@ -163,7 +163,7 @@ def rows_of_fit() -> dict[str, tuple[Callable, str]]:
         ({"kl_weights": {"x": 1.0}}, "kl_weights must name some of f, z, got x"),
         ({"kl_weights": 4.0}, "kl_weights must be a weight by site"),
         ({"kl_weights": {"f": -1.0}}, "KL weights must not be negative"),
-        ({"labels": ("speaker",)}, "DSAE takes batch_size, num_frames beside x, got speaker"),
+        ({"labels": ("speaker",)}, "DSAE takes batch_size, num_frames, mask beside x, got speaker"),
         ({"elbo": pyro.infer.JitTrace_ELBO()}, "elbo must not be JitTrace_ELBO.*torch.compile"),
         ({"elbo": "renyi"}, "elbo must be one of Pyro's ELBO objects, got 'renyi'"),
         ({"optimizer": pyro.optim.Adam({"lr": 1e-3})}, "optimizer must make a torch optimiser"),

@@ -110,7 +110,9 @@ def test_fit_hands_it_the_labels(pair):
     z2 = pyro_dsae.infer(guide.eval(), x)["z2"]
     nearest = torch.cdist(z2, guide.mu2.weight).argmin(1)
     assert (nearest == torch.arange(70) % UTTERANCES).float().mean() > 0.6  # by chance a seventh
-    with pytest.raises(ValueError, match="FHVAE takes .*utterance, segments beside x, got speaker"):
+    with pytest.raises(
+        ValueError, match="FHVAE takes .*utterance, segments, mask beside x, got speaker"
+    ):
         pyro_dsae.fit(model, guide, Hums(), labels=("speaker",), **options)
     with pytest.raises(ValueError, match=r"labels must be among \[\], got \['utterance'\]"):
         pyro_dsae.fit(model, guide, x, labels=("utterance",), **options)
