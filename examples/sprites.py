@@ -225,6 +225,10 @@ def main() -> None:
     judge = judges()
     run.say(f"evaluation on {test.split} characters")
     figures: dict[str, Any] = evaluate(model, guide, judge, test)
+    if test.split == "test":
+        figures["swap_against_truth"] = metrics.swap_against_truth(
+            model, guide, test, [train], num_sequences=args.judged, seed=args.seed
+        )
     table = metrics.format_table(figures, published=args.data == "lpc")
     if args.second_judge:
         run.say("evaluation by a second judge, which has learnt from no dimmed copies")

@@ -441,6 +441,7 @@ def test_the_sprites_example_writes_all_that_it_promises(run, tmp_path):
         "protocol_b": {"static_accuracy", "inception_score", "h_y_given_x", "h_y"},
         "protocol_b_reverse": {"action", "action_type", "direction"},
         "swap": {"static_accuracy", "action", "action_type", "direction"},
+        "swap_against_truth": {"static_accuracy", "action", "mse"},
     }
     for group, keys in expected.items():
         assert keys <= set(figures[group]), group

@@ -52,6 +52,7 @@ from .sprites import (
     swap,
     trajectories,
 )
+from .truth import swap_against_truth
 from .verification import (
     all_pairs,
     det_curve,
@@ -119,6 +120,7 @@ __all__ = [
     "static_accuracy_by_frames",
     "static_and_dynamic",
     "swap",
+    "swap_against_truth",
     "swap_by_frame",
     "train_digit_classifier",
     "train_judge",

@@ -31,6 +31,7 @@ _NAMES = {
     "h_y_given_x": "H(y|x)",
     "h_y": "H(y)",
     "action_type": "action type",
+    "mse": "mean squared error",
 }
 _IN_NATS = {"h_y_given_x", "h_y"}
 
@@ -38,7 +39,8 @@ _IN_NATS = {"h_y_given_x", "h_y"}
 def format_table(metrics: Mapping[str, Mapping[str, Any]], *, published: bool = False) -> str:
     """Plain aligned text.
 
-    :param metrics: what :func:`~pyro_dsae.metrics.evaluate_sprites` returned.
+    :param metrics: what :func:`~pyro_dsae.metrics.evaluate_sprites` returned, and that of
+        :func:`~pyro_dsae.metrics.swap_against_truth` under its name, if it is there.
     :param published: with the figures of the literature beside ours; they are for LPC sprites.
     """
     judge = metrics["judge"]
@@ -69,12 +71,15 @@ def format_table(metrics: Mapping[str, Mapping[str, Any]], *, published: bool = 
         ("protocol_b_reverse", "Motion kept, content drawn"),
         ("protocol_b", "Content kept, motion drawn"),
         ("swap", "Swap: f of one, z of another"),
+        ("swap_against_truth", "Swap, against the truth"),
     ):
+        if key not in metrics:
+            continue
         beside = published and key == "protocol_b_reverse"
         lines += _section(title, ["ours", "[L]", "best"] if beside else ["ours"])
         for name, value in metrics[key].items():
             known_b = PUBLISHED_B.get(name, ()) if beside else ()
-            write = _number if name in _IN_NATS or name == "inception_score" else _percent
+            write = _number if name in _IN_NATS or name in ("inception_score", "mse") else _percent
             label = _NAMES.get(name, name) + (", nats" if name in _IN_NATS else "")
             lines.append(_row(label, write(value), *map(write, known_b)))
     lines += _section("Samples: f and z drawn", ["H(y|x)", "H(y)", "rarest"])
