@@ -456,7 +456,10 @@ def test_the_sprites_example_writes_all_that_it_promises(run, tmp_path):
     second = evaluated.pop("second_judge")
     same = {name: figures[name] for name in ("run", "elbo")}  # the bound is of fewer sequences here
     assert {**evaluated, **same} == figures
-    assert set(second) == {*expected, "samples"} and second["judge"]["reliable"]
+    assert (
+        set(second) == {*expected, "samples"} - {"swap_against_truth"}
+        and second["judge"]["reliable"]
+    )
     assert second["protocol_a"] != figures["protocol_a"]
     assert "By the second judge\n\nJudge, on real sequences" in printed
 
