@@ -99,7 +99,7 @@ def main() -> None:
                 "memory_bytes": apart(memory, size, patch),
             }
             if args.seconds:
-                row["steps"] = int(1e3 * args.seconds / row["ms"])
+                row["steps"] = max(1, int(1e3 * args.seconds / row["ms"]))
                 row |= figures(size, patch, row["steps"])
             results[f"{size}x{size}, patch {patch}"] = row
             print(f"{size} x {size}, patch {patch}:", row, flush=True)
