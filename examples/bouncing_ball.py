@@ -125,7 +125,8 @@ def main() -> None:
     )
     args = options.parse_args()
     several = args.models if len(args.models) > 1 else []
-    run, preset = Run(options, args, several), PRESETS[args.preset]
+    run = Run(options, args, several)
+    preset = run.preset(PRESETS)
     with run.reading():
         train, test = (
             BouncingBall(split, size=preset.size, root=CACHE) for split in ("train", "test")

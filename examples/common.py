@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -56,6 +56,7 @@ class Preset:
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
     decoder_rate: float | None = None  # of Muon, in place of Adam
+    kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -69,6 +70,9 @@ class Preset:
         if rate is None:
             return None
         return lambda params: Muon(params, self.lr, matrices=model.decoder.parameters(), rate=rate)
+
+
+P = TypeVar("P", bound=Preset)
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,13 @@ class Run:
     def device(self) -> torch.device:
         """Where the models of a finished training, or of ``--evaluate``, are used."""
         return torch.device(self.options.device or DEVICES[-1])
+
+    def preset(self, presets: Mapping[str, P]) -> P:
+        """The chosen one; its frames are of the size that the model of ``--evaluate`` takes."""
+        preset = presets[self.options.preset]
+        if self.pair is None:
+            return preset
+        return replace(preset, size=self.pair[0].frame_shape[-1])
 
     def part(self, name: str) -> Run:
         """A run of its own in a folder below this one's."""

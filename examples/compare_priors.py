@@ -86,7 +86,6 @@ class OnSprites:
     """Procedural sprites: a judge looks at what is drawn."""
 
     columns = SPRITES
-    kl_weights = staticmethod(sprites.weights)
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         self.run, self.args, self.preset = run, args, sprites.PRESETS[args.preset]
@@ -105,6 +104,9 @@ class OnSprites:
 
     def make_pair(self, prior: str) -> Pair:
         return sprites.make_pair(replace(self.preset, prior=prior), "factorised")
+
+    def kl_weights(self, steps: int) -> dict[str, Any]:
+        return sprites.weights(steps, self.preset)
 
     def protocols(self, pair: Pair) -> Protocols:
         args = self.args

@@ -83,7 +83,8 @@ def main() -> None:
             "no faces at hand: --root DIR with a folder of pictures a person (for instance the ORL "
             "faces, cam-orl.co.uk/facedatabase.html), or PYRO_DSAE_DATA/orl-faces"
         )
-    run, preset = Run(options, args), PRESETS[args.preset]
+    run = Run(options, args)
+    preset = run.preset(PRESETS)
     with run.reading():
         train, test = load(root, preset, args)
     run.say(f"{root.name}: {len(train)} people to learn from, {len(test)} others to test on")

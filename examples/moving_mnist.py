@@ -97,8 +97,8 @@ def main() -> None:
         "--published", type=Path, metavar="ROOT", help="also score the 10,000 published sequences"
     )
     args = options.parse_args()
-    run, preset = Run(options, args), PRESETS[args.preset]
-    preset = replace(preset, z_dim=2 if args.digits == 1 else 8)
+    run = Run(options, args)
+    preset = replace(run.preset(PRESETS), z_dim=2 if args.digits == 1 else 8)
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None

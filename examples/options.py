@@ -95,5 +95,9 @@ def parser(
         help="begin anew where --out holds checkpoints of an unfinished run, which are deleted; those of a "
         "finished run need no --overwrite",
     )
-    start.add_argument("--evaluate", type=Path, metavar="MODEL", help="a saved model; no training")
+    start.add_argument(
+        "--evaluate",
+        metavar="MODEL",
+        help="a saved model, by its folder or its id at the Hugging Face hub, owner/name; no training",
+    )
     return options

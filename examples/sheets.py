@@ -71,28 +71,22 @@ def main() -> None:
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
     several = args.guides if len(args.guides) > 1 else []
-    run, preset = Run(options, args, several), PRESETS[args.preset]
+    run = Run(options, args, several)
+    preset = run.preset(PRESETS)
     preset = replace(preset, size=args.size or preset.size)
 
     run.say(f"sheets of {args.data} sprites, {preset.size} x {preset.size}")
+    sizes = {"size": preset.size, "num_frames": preset.frames}
     if args.data == "lpc":
         with run.reading():
             train, test = (
-                Sheets(
-                    args.root,
-                    split,
-                    size=preset.size,
-                    num_frames=preset.frames,
-                    download=args.download,
-                )
+                Sheets(args.root, split, download=args.download, **sizes)
                 for split in ("train", "test")
             )
     else:
         run.say("drawn on the spot; for the LPC characters: --data lpc --root DIR --download")
-        train, test = (
-            ProceduralSheets(split, size=preset.size, num_frames=preset.frames)
-            for split in ("train", "test")
-        )
+        with run.usage():
+            train, test = (ProceduralSheets(split, **sizes) for split in ("train", "test"))
 
     found: dict[str, dict[str, Any]] = {}
     for guide_name in args.guides:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from common import GUIDES, Pair, Preset, Run, find_data, held_out, some
 from options import Distinct, at_least, parser, share
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
@@ -233,7 +234,8 @@ def main() -> None:
         )
     names = [*MODELS] if "all" in args.models else args.models
     several = names if len(names) > 1 else []
-    run, preset = Run(options, args, several), PRESETS[args.preset]
+    run = Run(options, args, several)
+    preset = run.preset(PRESETS)
     with run.reading():
         train, test = load(root, args.held_out, args.seed)
     run.say(
@@ -257,6 +259,8 @@ def main() -> None:
         )
         if not run.is_first:
             continue
+        if run.pair is None:  # what it has learnt to hear are spectra scaled so
+            save_file(vars(train.scaling), part.out / "model" / "scaling.safetensors")
         run.say(f"{name}: verification")
         verification[name], rates = verify(model, guide, test)
         curves |= {f"{name}, {feature}": curve for feature, curve in rates.items()}

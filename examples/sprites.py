@@ -11,6 +11,7 @@ sequences, and has a judge say how well that worked.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _QUICK = Preset(
     lr=4e-3,
     prior="mixture",
     content_prior="flow",
+    kl={"z": (1.0, 5.0)},
 )
 _LARGE = Preset(
     64,
@@ -46,10 +48,18 @@ _LARGE = Preset(
     steps=14000,
     lr=1e-3,
     schedule="warmup_cosine",
+    kl={"z": (1.0, 5.0)},
 )
 PRESETS = {
     "quick": _QUICK,
-    "lpc": replace(_QUICK, size=64, patch=2, steps=12_000, decoder_rate=0.02),
+    "lpc": replace(
+        _QUICK,
+        size=64,
+        patch=2,
+        steps=10_000,
+        decoder_rate=0.02,
+        kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
+    ),
     "large": _LARGE,
     "paper": replace(_LARGE, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
 }
@@ -107,16 +117,16 @@ def draw(run: Run, model: nn.Module, guide: nn.Module, x: torch.Tensor) -> None:
         plotting.animate(frames, out / name)
 
 
-def weights(steps: int, content_prior: str = "flow") -> dict[str, Any]:
+def weights(steps: int, preset: Preset) -> dict[str, Any]:
     """KL weights that rise once the model has found its latents, for a prior to sample from.
 
     A flow learns whatever contents there are; N(0, I) has to be filled by them.
     """
+    ends = {**({"f": (1.0, 4.0)} if preset.content_prior == "normal" else {}), **preset.kl}
     start, stop = int(0.15 * steps), int(0.4 * steps) + 1
-    last = {"z": 5.0, **({"f": 4.0} if content_prior == "normal" else {})}
     return {
-        site: pyro_dsae.piecewise_linear((start, 1.0), (stop, weight))
-        for site, weight in last.items()
+        site: pyro_dsae.piecewise_linear((start, first), (stop, last))
+        for site, (first, last) in ends.items()
     }
 
 
@@ -152,6 +162,17 @@ def main() -> None:
         metavar="N",
         help="sequences to judge, 9 or more (default: all)",
     )
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help="learn from 900 of the 1000 training characters, and evaluate on the other 100 in place of the "
+        "test characters: to choose settings by",
+    )
+    options.add_argument(
+        "--second-judge",
+        action="store_true",
+        help="also the figures by a judge that has learnt from no dimmed copies, under second_judge",
+    )
     options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
     args = options.parse_args()
     if args.data is None:
@@ -161,7 +182,8 @@ def main() -> None:
             "LPC sprites need --root, the folder of their layers (--download fetches them)"
         )
     args.plain = args.plain or args.preset == "paper"
-    run, preset = Run(options, args), PRESETS[args.preset]
+    run = Run(options, args)
+    preset = run.preset(PRESETS)
     channels = (args.filters,) * 4 if args.filters else preset.channels
     laws = {"prior": args.prior, "content_prior": args.content_prior}
     laws = {name: law for name, law in laws.items() if law is not None}
@@ -173,34 +195,43 @@ def main() -> None:
     preset = replace(preset, size=size, patch=patch, channels=channels, **laws)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
+    splits = ("learn", "validation") if args.validate else ("train", "test")
     if args.data == "lpc":
         with run.reading():
             train, test = (
                 Sprites(args.root, split, size=preset.size, download=args.download)
-                for split in ("train", "test")
+                for split in splits
             )
     else:
         run.say("drawn on the spot; for the LPC characters: --preset lpc --root DIR --download")
-        train, test = (ProceduralSprites(split, size=preset.size) for split in ("train", "test"))
+        with run.usage():
+            train, test = (ProceduralSprites(split, size=preset.size) for split in splits)
     if (args.judged or 0) > len(test):
         options.error(
-            f"--judged must be at most {len(test)}, the test sequences, got {args.judged}"
+            f"--judged must be at most {len(test)}, the {test.split} sequences, got {args.judged}"
         )
 
     model, guide = run.trained(
         lambda: make_pair(preset, args.guide, plain=args.plain),
         train,
         preset,
-        kl_weights=lambda steps: {} if args.plain else weights(steps, preset.content_prior),
+        kl_weights=lambda steps: {} if args.plain else weights(steps, preset),
     )
     run.alone()
 
     run.say("the judge: a classifier of real sequences, trained once and kept")
-    judge = metrics.load_or_train_judge(train, test, cache_dir=CACHE, device=run.device)
-    run.say("evaluation on test characters")
-    figures = metrics.evaluate_sprites(
-        model, guide, judge, test, num_sequences=args.judged, seed=args.seed
-    )
+    judges = partial(metrics.load_or_train_judge, train, test, cache_dir=CACHE, device=run.device)
+    evaluate = partial(metrics.evaluate_sprites, num_sequences=args.judged, seed=args.seed)
+    judge = judges()
+    run.say(f"evaluation on {test.split} characters")
+    figures: dict[str, Any] = evaluate(model, guide, judge, test)
+    table = metrics.format_table(figures, published=args.data == "lpc")
+    if args.second_judge:
+        run.say("evaluation by a second judge, which has learnt from no dimmed copies")
+        second = evaluate(model, guide, judges(dimmed=False), test)
+        table += f"\n\nBy the second judge\n\n{metrics.format_table(second)}"
+        figures["second_judge"] = second
+    figures["split"] = test.split
     figures["elbo"] = run.elbo(
         model, guide, some(train, args.judged or 1024), some(test, args.judged or len(test))
     )
@@ -219,7 +250,7 @@ def main() -> None:
         pyro_dsae.to_arviz(model, guide, x[:4], predictive=None), run.out / "latents_arviz"
     )
     figures["run"] = run.figures(model, guide)
-    run.finish(figures, metrics.format_table(figures, published=args.data == "lpc"))
+    run.finish(figures, table)
 
 
 if __name__ == "__main__":

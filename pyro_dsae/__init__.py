@@ -2,7 +2,7 @@
 
 from ._compat import check_torchvision
 from ._moved import keep_old_paths
-from .control import forecast, generate, infer, reconstruct, swap
+from .control import forecast, generate, impute, infer, infer_long, reconstruct, swap
 from .guides import (
     Factorised,
     FHVAEGuide,
@@ -47,7 +47,9 @@ __all__ = [
     "fit",
     "forecast",
     "generate",
+    "impute",
     "infer",
+    "infer_long",
     "load",
     "piecewise_linear",
     "reconstruct",

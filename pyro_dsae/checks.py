@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .nn import check_sequences
+from .nn import check_mask, check_sequences, hidden
 from .program import Latents, device_of, unwrapped
 
 
@@ -69,6 +69,27 @@ def as_frames(program: Callable, x: Any, model: Callable | None = None) -> Tenso
     if x.numel() and not is_bytes:
         check_range(model, *(float(value) for value in x.detach().aminmax()))
     return x
+
+
+def as_mask(mask: Any, x: Any, *programs: Callable) -> Tensor | None:
+    """Which frames of x are present, ``(N, T)``, on the device of the programs, which take it; None: all.
+
+    :raises ValueError: naming what came and what was expected, or a program that takes no mask.
+    """
+    if mask is None:
+        return None
+    check_keywords(["mask"], *programs)
+    mask = torch.as_tensor(mask)
+    check_mask(mask, x)
+    return mask.to(device_of(programs[0]))
+
+
+def shown(x: Any, mask: Tensor | None) -> Any:
+    """x with zeros in absent frames, whatever stood there."""
+    if mask is None:
+        return x
+    x = torch.as_tensor(x)
+    return hidden(x, mask.to(x.device))
 
 
 def check_range(model: Callable | None, low: float, high: float) -> None:

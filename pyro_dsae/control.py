@@ -1,9 +1,11 @@
-"""Everyday names for conditioning: reconstruct, swap, generate, forecast.
+"""Everyday names for conditioning: reconstruct, impute, swap, generate, forecast.
 
 Each function conditions a model with :func:`pyro.poutine.condition`; none adds a mechanism of its own.
 Latents are ``f``, ``(N, f_dim)``, and ``z``, ``(N, T, z_dim)``, where a model does not say otherwise; frames
 are ``(N, T, *frame)``, floats or bytes, on any device. A model names its sites of content and of dynamics,
 see :class:`~pyro_dsae.program.Program`.
+Where sequences of a batch differ in length, or frames are missing, a mask ``(N, T)`` is True where a frame is
+present: a sequence ends with its last. After that z, and what comes out, is 0.
 Control is evaluation: no function tracks gradients or looks through training views, whatever mode the
 modules are in, and all leave that mode as it was.
 """
@@ -11,37 +13,100 @@ modules are in, and all leave that mode as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from pyro import poutine
 from torch import Tensor
 
 from ._numbers import check_whole
-from .checks import as_frames, check_latents, check_pair, latents_of
+from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, shown
 from .handlers import PosteriorMean, latent_sites
+from .nn import hidden, lengths_of, within_lengths
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
 
 
-def _latents(guide: Callable, x: Tensor) -> dict[str, Tensor]:
-    trace = poutine.trace(guide).get_trace(x)
+def _latents(guide: Callable, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    trace = poutine.trace(guide).get_trace(x, **({} if mask is None else {"mask": mask}))
     nodes: dict[str, Any] = trace.nodes
     return {name: nodes[name]["value"] for name in latent_sites(trace)}
 
 
 def infer(
-    guide: Callable, x: Tensor, *, sample: bool = False, model: Program | None = None
+    guide: Callable,
+    x: Tensor,
+    *,
+    sample: bool = False,
+    model: Program | None = None,
+    mask: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The latents of ``x`` by site: the means of f, and of z given f; or one draw if ``sample``.
 
     :param model: the frames must be such as its likelihood takes.
+    :param mask: ``(N, T)``, True where a frame is present; what stands elsewhere is not looked at.
     :raises ValueError: if ``x`` is of other frames, not finite, or out of range.
     """
     with evaluating(guide):
-        x = as_frames(guide, x, model)
-        return _latents(guide if sample else PosteriorMean()(guide), x)
+        mask = as_mask(mask, x, guide)
+        x = as_frames(guide, shown(x, mask), model)
+        return _latents(guide if sample else PosteriorMean()(guide), x, mask)
+
+
+def infer_long(
+    guide: Callable,
+    x: Any,
+    *,
+    window: int = 64,
+    overlap: int = 16,
+    batch_size: int = 8,
+    model: Program | None = None,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """The means of the latents of recordings of any length, by windows that overlap; and where these start.
+
+    Latents with an axis of time are joined, ``(N, T, z_dim)``: each frame's are those of the window in which
+    it is furthest from an end. All others are by window, ``(N, windows, f_dim)``: where f changes, so does
+    the content. They are on the CPU, and memory is needed for ``batch_size`` windows at a time.
+
+    :param x: ``(N, T, *frame)``, a tensor or an array, which may be memory-mapped.
+    :param window: frames; about as many as the guide has learned from.
+    :param overlap: frames that a window shares with the next, the last with more.
+    :param model: as of :func:`infer`.
+    :returns: the latents by site, and the first frame of each window, ``(windows,)``.
+    """
+    check_whole(1, window=window, batch_size=batch_size)
+    if not 0 <= overlap < window:
+        raise ValueError(
+            f"overlap must be at least 0 and less than window, {window}, got {overlap}"
+        )
+    n, steps = x.shape[:2]
+    window = min(window, steps)
+    starts = [*range(0, steps - window, max(1, window - overlap)), steps - window]
+    ends = [(a + window + b) // 2 for a, b in pairwise(starts)]  # in the middle of what they share
+    spans = [*zip([0, *ends], [*ends, steps], strict=True)]
+    joined: dict[str, Tensor] = {}
+    places = [(row, w) for row in range(n) for w in range(len(starts))]
+    for first in range(0, len(places), batch_size):
+        some = places[first : first + batch_size]
+        parts = [x[row, starts[w] : starts[w] + window] for row, w in some]
+        seen = torch.stack(
+            [torch.as_tensor(p if isinstance(p, Tensor) else np.array(p)) for p in parts]
+        )
+        for site, values in infer(guide, seen, model=model).items():
+            moves = _moves(guide, site, values)
+            if site not in joined:
+                shape = (n, steps if moves else len(starts), *values.shape[1 + moves :])
+                joined[site] = torch.empty(shape, dtype=values.dtype)
+            for (row, w), value in zip(some, values.cpu(), strict=True):
+                if moves:
+                    a, b = spans[w]
+                    joined[site][row, a:b] = value[a - starts[w] : b - starts[w]]
+                else:
+                    joined[site][row, w] = value
+    return joined, torch.tensor(starts)
 
 
 def generate(
@@ -89,21 +154,60 @@ def generate(
         return poutine.condition(model, data=fixed)(**sizes)
 
 
-def _moves(model: Program, site: str, value: Tensor) -> bool:
+def _moves(program: Callable, site: str, value: Tensor) -> bool:
     """Whether a latent has an axis of time."""
-    known = latents_of(model)
+    known = latents_of(program)
     return None in known[site] if site in known else value.dim() == 3
 
 
-def reconstruct(model: Program, guide: Callable, x: Tensor, *, sample: bool = False) -> Tensor:
-    """Mean frames of the model at the latents of ``x``."""
+def reconstruct(
+    model: Program,
+    guide: Callable,
+    x: Tensor,
+    *,
+    sample: bool = False,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Mean frames of the model at the latents of ``x``, absent ones too."""
     check_pair(model, guide)
-    latents: dict[str, Any] = infer(guide, x, sample=sample, model=model)
-    return generate(model, num_frames=x.shape[1], **latents)
+    latents: dict[str, Any] = infer(guide, x, sample=sample, model=model, mask=mask)
+    return _ended(generate(model, num_frames=x.shape[1], **latents), mask)
+
+
+def _ended(frames: Tensor, mask: Tensor | None) -> Tensor:
+    """With zeros past the last frame present."""
+    if mask is None:
+        return frames
+    return hidden(frames, within_lengths(torch.as_tensor(mask, device=frames.device)))
+
+
+def impute(
+    model: Program, guide: Callable, x: Tensor, mask: Tensor, *, sample: bool = False
+) -> Tensor:
+    """``x`` with the frames that are missing, filled in from those before and after them.
+
+    They are the model's, at the latents of what is present. How well a guide tells them depends on what it
+    has learned of gaps: train it with masks. A sequence ends with its last frame present; how it might go
+    on says :func:`forecast`.
+
+    :param mask: ``(N, T)``, True where a frame is present.
+    :param sample: latents are drawn, in place of means.
+    """
+    filled = reconstruct(model, guide, x, sample=sample, mask=mask)
+    present = torch.as_tensor(mask, device=filled.device)
+    x = as_frames(model, shown(x, present), model)
+    return torch.where(present.view(*present.shape, *[1] * (x.dim() - 2)), x, filled)
 
 
 def swap(
-    model: Program, guide: Callable, content: Tensor, dynamics: Tensor, *, sample: bool = False
+    model: Program,
+    guide: Callable,
+    content: Tensor,
+    dynamics: Tensor,
+    *,
+    sample: bool = False,
+    content_mask: Tensor | None = None,
+    dynamics_mask: Tensor | None = None,
 ) -> Tensor:
     """The content of one batch of sequences in the dynamics of another, as many sequences."""
     check_pair(model, guide)
@@ -113,29 +217,49 @@ def swap(
             f"got {len(content)} and {len(dynamics)}"
         )
     of_content, of_dynamics = (
-        infer(guide, x, sample=sample, model=model) for x in (content, dynamics)
+        infer(guide, x, sample=sample, model=model, mask=mask)
+        for x, mask in ((content, content_mask), (dynamics, dynamics_mask))
     )
     root = unwrapped(model)
     latents: dict[str, Any] = {name: of_content[name] for name in getattr(root, "content", ("f",))}
     latents |= {name: of_dynamics[name] for name in getattr(root, "dynamics", ("z",))}
-    return generate(model, num_frames=dynamics.shape[1], **latents)
+    return _ended(generate(model, num_frames=dynamics.shape[1], **latents), dynamics_mask)
 
 
 def forecast(
-    model: Program, guide: Callable, x: Tensor, num_frames: int, *, num_futures: int = 1
+    model: Program,
+    guide: Callable,
+    x: Tensor,
+    num_frames: int,
+    *,
+    num_futures: int = 1,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """Futures of ``x``: ``(num_futures, N, num_frames, *frame)``, the frames after those seen.
 
     f and z_1:t are drawn from the guide, anew for each future; the prior of z goes on from there, see
     :func:`generate`. Where z is one vector a sequence, the model just runs on.
+
+    :param mask: ``(N, T)``, True where a frame is present: each sequence goes on after its last.
     """
     if num_frames < 1 or num_futures < 1:
         raise ValueError(
             f"num_frames and num_futures must be at least 1, got {num_frames} and {num_futures}"
         )
     check_pair(model, guide)
-    n, seen = x.shape[:2]
-    many = torch.as_tensor(x).repeat(num_futures, *[1] * (x.ndim - 1))
-    latents: dict[str, Any] = infer(guide, many, sample=True, model=model)
-    frames = generate(model, num_frames=seen + num_frames, **latents)[:, seen:]
-    return frames.reshape(num_futures, n, *frames.shape[1:])
+    x, mask = torch.as_tensor(x), as_mask(mask, x, guide)
+    n = len(x)
+    if mask is None:
+        ends = {x.shape[1]: torch.arange(n)}
+    else:
+        lengths = lengths_of(mask).cpu()
+        ends = {int(end): (lengths == end).nonzero().flatten() for end in lengths.unique()}
+    parts = []
+    for end, rows in ends.items():
+        many = x[rows.to(x.device), :end].repeat(num_futures, *[1] * (x.dim() - 1))
+        known = None if mask is None else mask[rows.to(mask.device), :end].repeat(num_futures, 1)
+        latents: dict[str, Any] = infer(guide, many, sample=True, model=model, mask=known)
+        frames = generate(model, num_frames=end + num_frames, **latents)[:, end:]
+        parts.append(frames.unflatten(0, (num_futures, len(rows))))
+    order = torch.cat([*ends.values()]).argsort()
+    return torch.cat(parts, dim=1)[:, order.to(parts[0].device)]

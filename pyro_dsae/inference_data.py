@@ -20,8 +20,9 @@ from pyro.distributions import Delta
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from .checks import as_frames, check_pair, latents_of
+from .checks import as_frames, as_mask, check_pair, latents_of, shown
 from .handlers import latent_sites
+from .nn import within_lengths
 from .program import evaluating
 
 Arrays = dict[str, np.ndarray]
@@ -39,6 +40,7 @@ def to_arviz(
     predictive: Predictive | None = "draw",
     batch_size: int = 128,
     coords: Mapping[str, Sequence[Any]] | None = None,
+    mask: Tensor | None = None,
 ) -> Any:
     """What model and guide say of ``x``, as an ``InferenceData`` (ArviZ 0.x) or ``DataTree`` (1.x).
 
@@ -74,6 +76,8 @@ def to_arviz(
     :param batch_size: (draw, sequence) pairs that go through guide and model at once.
     :param coords: names for the entries of a dimension, such as ``{"sequence": ["anna", "ben"]}``;
         a dimension without them counts from 0.
+    :param mask: ``(N, T)``, True where a frame is present. What there is not is NaN: absent frames of
+        ``observed_data``, and of the posterior all that lies past a sequence's last frame.
     :raises ValueError: on an argument that does not fit, or a program without a site that it needs.
     """
     if x.ndim < 3 or not len(x):
@@ -86,11 +90,15 @@ def to_arviz(
             raise ValueError(f"{name} must be at least 1, got {value}")
 
     with evaluating(model, guide):
-        x = as_frames(guide, x, model)
+        mask = as_mask(mask, x, guide, model)
+        x = as_frames(guide, shown(x, mask), model)
         # The (draw, sequence) pairs in batches, each as the indices of its sequences.
         pairs = torch.arange(num_samples * len(x), device=x.device).split(batch_size)
         posterior = _collect(
-            (_posterior(model, guide, x[rows % len(x)], predictive) for rows in pairs),
+            (
+                _posterior(model, guide, x[rows % len(x)], predictive, _rows(mask, rows % len(x)))
+                for rows in pairs
+            ),
             num_samples,
             len(x),
         )
@@ -107,12 +115,23 @@ def to_arviz(
         "sample_stats": {"log_weight": posterior["log_weight"]},
         "observed_data": {"x": _numpy(x)},
     }
+    predicted = [posterior["x"]] if predictive is not None else []
     if predictive is not None:
         groups["posterior_predictive"] = {"x": posterior["x"]}
         groups["prior_predictive"] = {"x": prior["x"]}
     known = latents_of(model)
     moves = {n: None in known[n] if n in known else posterior[n].ndim == 5 for n in sites}
+    if mask is not None:
+        past = ~within_lengths(mask).cpu().numpy()
+        groups["observed_data"]["x"][~mask.cpu().numpy()] = np.nan
+        for values in (*(posterior[n] for n in sites if moves[n]), *predicted):
+            values[:, :, past] = np.nan
     return _container(groups, coords or {}, moves)
+
+
+def _rows(mask: Tensor | None, rows: Tensor) -> dict[str, Tensor]:
+    """The mask of some sequences, as programs are given it."""
+    return {} if mask is None else {"mask": mask[rows]}
 
 
 def _posterior(
@@ -120,9 +139,10 @@ def _posterior(
     guide: Callable,
     x: Tensor,
     predictive: Predictive | None,
+    given: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    q = poutine.trace(guide).get_trace(x)
-    p = poutine.trace(poutine.replay(model, trace=q)).get_trace(x)
+    q = poutine.trace(guide).get_trace(x, **given)
+    p = poutine.trace(poutine.replay(model, trace=q)).get_trace(x, **given)
     q.compute_log_prob()
     p.compute_log_prob()
     site = _site(p, "x", "model")

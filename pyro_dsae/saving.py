@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
@@ -27,7 +29,9 @@ _INDEX = "index.json"
 _PAIR = [_INDEX, *(f"{role}/*" for role in _FAMILIES)]
 
 
-def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
+def save(
+    folder: str | Path, model: nn.Module, guide: nn.Module, *, dtype: torch.dtype | None = None
+) -> None:
     """Write both as safetensors with their configuration: ``folder/{model,guide}`` and an index.
 
     Both are written aside and then take the place of what was there: the folder holds the old pair or the
@@ -37,8 +41,10 @@ def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
     networks are passed to :func:`load`; of views nothing is needed but to train on. The data's scaling is not
     the model's: keep it beside, ``safetensors.torch.save_file(vars(data.scaling), "scaling.safetensors")``.
 
+    :param dtype: of the weights in the files, such as ``torch.float16`` for half the size; :func:`load`
+        gives float32 again. The pair itself stays as it is.
     :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`, or the guide is to share
-        a module with the model, such as ``prior``, and does not.
+        a module with the model, such as ``prior``, and does not; if a weight is too large for ``dtype``.
     """
     pair: dict[str, Any] = {"model": model, "guide": guide}
     for role, program in pair.items():
@@ -50,6 +56,8 @@ def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
                 f"guide.{name} must be model.{name}, got one of its own: "
                 "save each by its save_pretrained"
             )
+    if dtype is not None:
+        pair = {role: _rounded(role, program, dtype) for role, program in pair.items()}
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
@@ -59,6 +67,20 @@ def save(folder: str | Path, model: nn.Module, guide: nn.Module) -> None:
         names = {role: type(program).__name__ for role, program in pair.items()}
         (new / _INDEX).write_text(json.dumps(names, indent=2) + "\n")
         _exchange(folder, new, Path(aside, "old"))
+
+
+def _rounded(role: str, program: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy of a program whose weights are of another type."""
+    rounded = deepcopy(program).to(dtype)
+    for (name, weight), before in zip(
+        rounded.state_dict().items(), program.state_dict().values(), strict=True
+    ):
+        if not torch.equal(weight.isfinite(), before.isfinite()):
+            raise ValueError(
+                f"dtype must hold all weights, got {dtype} and a {role} whose {name} goes up to "
+                f"{float(before.abs().max()):.3g}"
+            )
+    return rounded
 
 
 def _exchange(folder: Path, new: Path, old: Path) -> None:

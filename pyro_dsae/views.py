@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ._numbers import check_whole
-from .nn import FrameShape, over_frames
+from .nn import FrameShape, filled, over_frames
 
 
 class View(Protocol):
@@ -57,12 +57,16 @@ class FewFrames(nn.Module):
             raise ValueError(f"num_frames must be at least 1, and rise, got {num_frames}")
 
     def forward(self, x: Tensor) -> Tensor:
-        n, steps = x.shape[:2]
+        return self.of_present(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))[0]
+
+    def of_present(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of frames present, ``(N, T)``: where these are too few, padding stands at the end."""
         few = self.most
         if self.least < self.most:
             few = int(torch.randint(self.least, self.most + 1, ()))
-        order = torch.rand(n, steps, device=x.device).argsort(dim=1)[:, :few]
-        return x[torch.arange(n, device=x.device).unsqueeze(1), order]
+        places = torch.rand(mask.shape, device=x.device).masked_fill_(~mask, 2.0)
+        order = places.argsort(dim=1)[:, :few]
+        return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
 
 
 class ShuffleStrips(nn.Module):
@@ -129,18 +133,45 @@ class Views(Protocol):
     dynamics_view: View | None
 
 
-def encode_views(guide: Views, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Frame features for f and for z, ``(N, T', features)`` each.
+Seen = tuple[Tensor, ...]
+"""Of frames ``(N, T', ...)``, and where there is a mask which of them are present, ``(N, T')``."""
 
-    Where nothing tells them apart they are one tensor, from one pass of the encoder.
+
+def encode_views(guide: Views, x: Tensor, mask: Tensor | None = None) -> tuple[Seen, Seen]:
+    """Frame features for f and for z, ``(N, T', features)`` each, with the mask if there is one.
+
+    Those of absent frames are :func:`~pyro_dsae.nn.filled`. Where nothing tells f from z they are one, from
+    one pass of the encoder.
     """
 
-    def encode(encoder: nn.Module, x: Tensor) -> Tensor:
-        return over_frames(encoder, x, len(guide.frame_shape), guide.frames_at_once)
+    def encode(encoder: nn.Module, x: Tensor, *mask: Tensor) -> Seen:
+        h = over_frames(encoder, x, len(guide.frame_shape), guide.frames_at_once)
+        return filled(h, *mask) if mask else h, *mask
 
-    x_f = guide.content_view(x) if guide.training and guide.content_view else x
-    x_z = guide.dynamics_view(x) if guide.training and guide.dynamics_view else x
-    h_z = encode(guide.encoder, x_z)
-    if x_f is x_z and guide.content_encoder is None:
+    x_f, x_z = (
+        look(view, x, mask) if guide.training and view else ((x,) if mask is None else (x, mask))
+        for view in (guide.content_view, guide.dynamics_view)
+    )
+    h_z = encode(guide.encoder, *x_z)
+    if x_f[0] is x_z[0] and guide.content_encoder is None:
         return h_z, h_z
-    return encode(guide.content_encoder or guide.encoder, x_f), h_z
+    return encode(guide.content_encoder or guide.encoder, *x_f), h_z
+
+
+def look(view: View, x: Tensor, mask: Tensor | None) -> Seen:
+    """What a view shows of x ``(N, T, *frame)``."""
+    if mask is None:
+        return (view(x),)
+    if isinstance(view, nn.Sequential):
+        for part in view:
+            x, mask = look(part, x, mask)
+        return x, mask
+    if isinstance(view, FewFrames):
+        return view.of_present(x, mask)
+    seen = view(x)
+    if seen.shape[:2] != mask.shape:
+        raise ValueError(
+            f"a view must keep all frames where some are absent, or be FewFrames: {type(view).__name__} "
+            f"made {tuple(seen.shape[:2])} of {tuple(mask.shape)}"
+        )
+    return seen, mask

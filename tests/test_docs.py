@@ -150,7 +150,7 @@ def test_names_are_those_of_the_package(page):
     rooms = "|".join(path.stem for path in Path(pyro_dsae.__file__).parent.glob("[a-z]*"))
     name = re.compile(rf"(?:pyro_dsae\.)?((?:{rooms})(?:\.\w+)+)(?:\(.*)?")
     for span in spans(page):
-        if (found := name.fullmatch(span)) and not span.endswith(".py"):
+        if (found := name.fullmatch(span)) and not span.endswith((".py", ".json")):
             room, _, rest = found[1].partition(".")
             attrgetter(rest)(importlib.import_module(f"pyro_dsae.{room}"))
         elif match := re.fullmatch(r"pyro_dsae\.(\w+)", span):

@@ -77,6 +77,7 @@ def test_options_of_all_examples(refused, name, options, words):
     [
         ("sprites --judged 8", "--judged: must be a whole number from 9 on, got 8"),
         ("sprites --judged 2665", "--judged must be at most 2664, the test sequences, got 2665"),
+        ("sprites --validate --judged 901", "at most 900, the validation sequences, got 901"),
         ("sprites --filters 0", "--filters: must be a whole number from 1 on, got 0"),
         ("sheets --repeats 0", "--repeats: must be a whole number from 1 on, got 0"),
         ("moving_mnist --judged 0", "--judged: must be a whole number from 4 on, got 0"),
@@ -217,10 +218,16 @@ def test_too_few_speakers(refused, tmp_path):
 
 def test_a_model_for_other_frames(refused, tmp_path, make_pair):
     write_people(tmp_path / "people", [4, 4, 4])
-    pyro_dsae.save(tmp_path / "model", *make_pair((1, 16, 16), model=pyro_dsae.Unordered))
+    pyro_dsae.save(tmp_path / "model", *make_pair((3, 16, 16), model=pyro_dsae.Unordered))
     (tmp_path / "out").mkdir()
     words = refused("faces", "--root", "people", "--evaluate", "model", "--out", "out")
-    assert "must take frames of (1, 32, 32), as the data has, got a model of (1, 16, 16)" in words
+    assert "must take frames of (1, 16, 16), as the data has, got a model of (3, 16, 16)" in words
+    options = ["--evaluate", "model", "--size", "32", "--out", "out"]
+    words = refused("sprites", *options)
+    assert "must take frames of (3, 32, 32), as the data has, got a model of (3, 16, 16)" in words
+    pyro_dsae.save(tmp_path / "spectra", *make_pair((200,)))
+    words = refused("sprites", "--evaluate", "spectra", "--out", "out")
+    assert words == "size must be a positive multiple of 16, got 200\n"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -79,7 +79,7 @@ def test_the_moving_mnist_example(run, tmp_path, data_root, monkeypatch):
     assert figures["classifier"] > 0.95
     run("moving_mnist", *options, "--evaluate", "out/model", "--out", "again")
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())
-    assert again["grid"] == figures["grid"]
+    assert {**again, "run": figures["run"]} == figures
 
     two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two"]
     run("moving_mnist", *options, *two)
@@ -368,8 +368,33 @@ def test_the_sprites_example_writes_all_that_it_promises(run, tmp_path):
         assert keys <= set(figures[group]), group
     assert set(figures["protocol_a"]["hair"]) == {"disagreement", "kl_recon", "kl_random"}
     assert figures["run"]["steps"] == 2
-    assert figures["judge"]["reliable"]
+    assert figures["judge"]["reliable"] and figures["split"] == "test"
 
-    run("sprites", "--evaluate", "out/model", *options, "--out", "again")
+    printed = run(
+        "sprites", "--evaluate", "out/model", *options, "--second-judge", "--out", "again"
+    )
     evaluated = json.loads((tmp_path / "again" / "metrics.json").read_text())
-    assert evaluated["swap"] == figures["swap"]
+    second = evaluated.pop("second_judge")
+    same = {name: figures[name] for name in ("run", "elbo")}  # the bound is of fewer sequences here
+    assert {**evaluated, **same} == figures
+    assert set(second) == {*expected, "samples"} and second["judge"]["reliable"]
+    assert second["protocol_a"] != figures["protocol_a"]
+    assert "By the second judge\n\nJudge, on real sequences" in printed
+
+
+def test_settings_are_chosen_on_characters_held_out_of_the_training_ones(
+    run, tmp_path, monkeypatch
+):
+    seen, train_judge = [], metrics.judge.train_judge
+
+    def seeing(train, test, **options):
+        seen.append((len(train), len(test), train.split, test.split))
+        return train_judge(train, test, **options)
+
+    monkeypatch.setattr(metrics.judge, "train_judge", seeing)
+    options = ["--device", "cpu", "--steps", "1", "--batch-size", "4", "--judged", "9"]
+    run("sprites", *options, "--validate", "--out", "out")
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["split"] == "validation"
+    # A judge of its own, that has not seen them either.
+    assert seen == [(8100, 900, "learn", "validation")]

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+from copy import deepcopy
 from pathlib import Path
 
 import huggingface_hub
@@ -427,6 +428,39 @@ class TestSave:
         with pytest.raises(ValueError, match="guide must be a Program, got Linear"):
             pyro_dsae.save(tmp_path / "new", model, nn.Linear(2, 2))
         assert not (tmp_path / "new").exists()
+
+
+class TestHalfPrecision:
+    @pytest.mark.parametrize("guide", [Factorised, pyro_dsae.Structured])
+    def test_halves_the_files_and_is_read_as_float32(self, x, tmp_path, guide):
+        shared = guide is pyro_dsae.Structured  # whose prior is the model's
+        model = DSAE(FRAME, **SIZES, prior="linear_gaussian" if shared else "mixture")
+        pair = model, guide(FRAME, **SIZES, **({"prior": model.prior} if shared else {}))
+        before = [program.state_dict() for program in deepcopy(pair)]
+        pyro_dsae.save(tmp_path / "whole", *pair)
+        pyro_dsae.save(tmp_path / "half", *pair, dtype=torch.float16)
+        for role, program, was in zip(("model", "guide"), pair, before, strict=True):
+            whole, half = (
+                load_file(tmp_path / name / role / "model.safetensors")
+                for name in ("whole", "half")
+            )
+            assert whole.keys() == half.keys()
+            assert all(torch.equal(half[name], w.to(torch.float16)) for name, w in whole.items())
+            assert all(torch.equal(w, was[name]) for name, w in program.state_dict().items())
+        loaded = pyro_dsae.load(tmp_path / "half")
+        assert {w.dtype for program in loaded for w in program.parameters()} == {torch.float32}
+        rebuilt, near = (pyro_dsae.reconstruct(*(p.eval() for p in q), x) for q in (pair, loaded))
+        assert 0 < (rebuilt - near).abs().max() < 0.01
+        # To round what is rounded changes nothing.
+        pyro_dsae.save(tmp_path / "again", *loaded, dtype=torch.float16)
+        same(loaded, pyro_dsae.load(tmp_path / "again"), x)
+
+    def test_refuses_weights_that_it_cannot_hold(self, make_pair, folder):
+        model, guide = make_pair()
+        nn.init.constant_(next(model.parameters()), 1e5)
+        words = r"dtype must hold all weights, got torch.float16 and a model whose \S+ goes up to 1e\+05"
+        with pytest.raises(ValueError, match=words):
+            pyro_dsae.save(folder, model, guide, dtype=torch.float16)
 
 
 class Quiet(DSAE):

@@ -5,6 +5,7 @@ from .cache import cache_dir, clear_cache
 from .folders import FrameFolders
 from .groups import Groups
 from .moving_mnist import MovingDigits, MovingMNIST
+from .padding import pad
 from .procedural import ProceduralSprites
 from .sequences import Sequences
 from .sheets import ProceduralSheets, Sheets
@@ -29,4 +30,5 @@ __all__ = [
     "Sprites",
     "cache_dir",
     "clear_cache",
+    "pad",
 ]

@@ -1,7 +1,8 @@
 """Labelled characters in motion: four attributes of six values each, times nine actions.
 
 A character is a choice of (skin, trousers, tops, hair), 6^4 = 1296 in all; a sequence shows one
-character in one action, T = 8 frames. 1000 characters are for training, the other 296 for testing.
+character in one action, T = 8 frames. 1000 characters are for training, the other 296 for testing. To choose
+settings without a look at those, 100 of the 1000 are for validation, and the other 900 to learn from.
 """
 
 from __future__ import annotations
@@ -22,21 +23,27 @@ DIRECTIONS = ("front", "left", "right")
 ACTIONS = tuple(f"{kind} {direction}" for kind in ACTION_TYPES for direction in DIRECTIONS)
 NUM_FRAMES = 8
 NUM_CHARACTERS = NUM_VALUES ** len(ATTRIBUTES)
-NUM_TRAIN = 1000
+SPLITS = {
+    "train": slice(1000),
+    "test": slice(1000, None),
+    "learn": slice(900),
+    "validation": slice(900, 1000),
+}
+"""Places in the order that the seed makes of all characters."""
 
 
 def split_characters(split: str, seed: int) -> Tensor:
     """Characters of a split: (1000, 4) values for ``"train"``, (296, 4) for ``"test"``.
 
-    The two are disjoint for equal ``seed``. Raises ``ValueError`` on any other split.
+    ``"learn"`` (900, 4) and ``"validation"`` (100, 4) are those of ``"train"`` again, in two parts. The two
+    of each kind are disjoint for equal ``seed``. Raises ``ValueError`` on any other split.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
     check_whole(0, seed=seed)
     order = torch.randperm(NUM_CHARACTERS, generator=torch.Generator().manual_seed(seed))
-    chosen = order[:NUM_TRAIN] if split == "train" else order[NUM_TRAIN:]
     bases = NUM_VALUES ** torch.arange(len(ATTRIBUTES) - 1, -1, -1)
-    return chosen.sort().values[:, None] // bases % NUM_VALUES
+    return order[SPLITS[split]].sort().values[:, None] // bases % NUM_VALUES
 
 
 class Characters(Sequences):
@@ -45,7 +52,7 @@ class Characters(Sequences):
     Args:
         frames: uint8 ``(N, T, 3, size, size)``, N = 9 times the number of characters.
         characters: long ``(N // 9, 4)``, the values of skin, trousers, tops and hair.
-        split: the name of the split, ``"train"`` or ``"test"``.
+        split: the name of the split, one of :data:`SPLITS`.
         transform: called on each float tensor ``(T, 3, size, size)``.
 
     An item is ``(x, labels)``: ``x`` float32 ``(T, 3, size, size)`` in [0, 1], and ``labels`` a

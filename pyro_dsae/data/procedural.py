@@ -22,6 +22,7 @@ from .characters import (
     DIRECTIONS,
     NUM_FRAMES,
     NUM_VALUES,
+    SPLITS,
     Characters,
     split_characters,
 )
@@ -130,7 +131,8 @@ class ProceduralSprites(Characters):
     """Figures drawn by code in nine actions, with nothing to download.
 
     Args:
-        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296).
+        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296); to choose settings, those of
+            ``"train"`` as ``"learn"`` (900) and ``"validation"`` (100).
         size: height and width of a frame in pixels, a multiple of 16.
         transform: called on each float tensor ``(8, 3, size, size)``.
         seed: of the split.
@@ -160,7 +162,7 @@ class ProceduralSprites(Characters):
         n = len(characters) * len(ACTIONS)
         nothing = torch.empty(n, NUM_FRAMES, 3, 1, 1, dtype=torch.uint8)
         super().__init__(nothing, characters, split=split, transform=transform)
-        generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
+        generator = torch.Generator().manual_seed(len(SPLITS) * seed + [*SPLITS].index(split))
         known = self.frame_labels
         for name in (*COLOURS, "direction"):
             known[name] = torch.randint(

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 
-class Sequences(Dataset[tuple[Any, dict[str, int]]]):
+class Sequences(Dataset[tuple[Any, dict[str, Any]]]):
     """Frames ``(N, T, *frame)`` of N sequences, with labels if there are any.
 
     Args:
@@ -24,7 +24,8 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
             memory-mapped: of a file larger than memory, no more is read than a batch needs. A ``.npz``
             file of one array is read at once. Whole numbers are uint8, and read as 0 to 1; others are
             read as they are.
-        labels: whole numbers ``(N,)`` by name: tensors, arrays or lists.
+        labels: whole numbers ``(N,)`` by name: tensors, arrays or lists. One named ``mask``, bools
+            ``(N, T)``, is True where a frame is present.
         transform: called on each float tensor ``(T, *frame)``.
 
     An item is ``(x, labels)``: ``x`` float32 ``(T, *frame)``, and a dict of ints. :meth:`batch` reads many
@@ -59,7 +60,10 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
                 f"labels must be a dict of ({len(frames)},) by name, got {type(labels).__name__}"
             )
         self.frames: Any = frames
-        self.labels = {name: _whole(name, v, len(frames)) for name, v in (labels or {}).items()}
+        self.labels = {
+            name: _mask(v, frames.shape[:2]) if name == "mask" else _whole(name, v, len(frames))
+            for name, v in (labels or {}).items()
+        }
         self.transform = transform
 
     def to(self, device: torch.device) -> Sequences:
@@ -90,9 +94,9 @@ class Sequences(Dataset[tuple[Any, dict[str, int]]]):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int) -> tuple[Any, dict[str, int]]:
+    def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
         x = as_float(self._read(index))
-        labels = {name: int(values[index]) for name, values in self.labels.items()}
+        labels = {n: v[index] if n == "mask" else int(v[index]) for n, v in self.labels.items()}
         return (x if self.transform is None else self.transform(x)), labels
 
     def __repr__(self) -> str:
@@ -116,6 +120,15 @@ def stacked(numbered: Iterable[tuple[int, Any]]) -> Tensor:
 
     :raises ValueError: naming the sequence that is none, or two that differ in shape or type.
     """
+    return default_collate(alike(numbered))
+
+
+def alike(numbered: Iterable[tuple[int, Any]], *, any_length: bool = False) -> list[Tensor]:
+    """Sequences ``(T, *frame)``, each with its number, as tensors of one type and shape.
+
+    :param any_length: only their frames must be of one shape.
+    """
+    what = "frames" if any_length else "sequences"
     sequences: list[Tensor] = []
     for number, given in numbered:
         try:
@@ -130,13 +143,15 @@ def stacked(numbered: Iterable[tuple[int, Any]]) -> Tensor:
             )
         if not sequences:
             first = number
-        elif _kind(x) != _kind(sequences[0]):
+        elif (
+            x.dtype != sequences[0].dtype or x.shape[any_length:] != sequences[0].shape[any_length:]
+        ):
             raise ValueError(
-                f"sequences of a batch must be of one shape and type, got {_kind(sequences[0])} in "
+                f"{what} of a batch must be of one shape and type, got {_kind(sequences[0])} in "
                 f"sequence {first} and {_kind(x)} in sequence {number}"
             )
         sequences.append(x)
-    return default_collate(sequences)
+    return sequences
 
 
 def _kind(x: Tensor) -> str:
@@ -154,6 +169,16 @@ def _whole(name: str, values: Tensor | np.ndarray | Sequence[int], size: int) ->
     if size and (labels.is_floating_point() or labels.is_complex()):
         raise ValueError(f"labels[{name!r}] must be whole numbers, got {labels.dtype}")
     return labels
+
+
+def _mask(values: Any, shape: tuple[int, ...]) -> Tensor:
+    """Bools ``(N, T)``."""
+    mask = torch.as_tensor(values)
+    if mask.dtype != torch.bool or mask.shape != tuple(shape):
+        raise ValueError(
+            f"labels['mask'] must be bools {tuple(shape)}, got {tuple(mask.shape)} of {mask.dtype}"
+        )
+    return mask
 
 
 def _of_file(path: Path) -> np.ndarray:

@@ -65,7 +65,8 @@ class ProceduralSheets(_Sheets):
     """The 72 poses of each procedural character, drawn by code.
 
     Args:
-        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296).
+        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296); to choose settings, those of
+            ``"train"`` as ``"learn"`` (900) and ``"validation"`` (100).
         size: height and width of a frame in pixels, a multiple of 16.
         num_frames: so many poses are drawn at random each time an item is read; all in order if None.
         transform: called on each float tensor ``(num_frames, 3, size, size)``.

@@ -259,7 +259,8 @@ class Sprites(Characters):
     Args:
         root: folder with ``body/0.png`` to ``body/5.png``, likewise ``bottomwear``, ``topwear``
             and ``hair``, and ``shoes/1.png``, each 832 x 1344 pixels with transparency.
-        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296).
+        split: ``"train"`` (1000 characters) or ``"test"`` (the other 296); to choose settings, those of
+            ``"train"`` as ``"learn"`` (900) and ``"validation"`` (100).
         size: height and width of a frame in pixels; drawn at 64, else resized with antialiasing.
         download: fetch the sheets into ``root`` unless they are there, each one whole.
         transform: called on each float tensor ``(8, 3, size, size)``.

@@ -20,9 +20,12 @@ from ..nn import (
     PooledEncoder,
     SequenceSummary,
     check_frame_shape,
+    check_mask,
     check_sequences,
     frame_encoder,
+    hidden,
 )
+from ..priors import up_to_lengths
 from ..program import Latents, Program
 from ..views import View, encode_views
 
@@ -32,7 +35,7 @@ class Summary(Protocol):
 
     features: int
 
-    def __call__(self, h: Tensor) -> Tensor: ...
+    def __call__(self, h: Tensor, mask: Tensor | None = None) -> Tensor: ...
 
 
 class SequenceGuide(Program):
@@ -119,14 +122,18 @@ class SequenceGuide(Program):
         """Set up the networks of :meth:`q_z`."""
 
     @abstractmethod
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and scale of q(z_1:T | f, x_1:T) from features ``(N, T, ...)`` and f ``(*, N, f_dim)``.
 
         They are ``(*, N, T, z_dim)``, or without T where z has no axis of time. Axes to the left of N are
         samples: several draws of f, for the same x.
+
+        :param mask: ``(N, T)``, frames present: what lies past a sequence's length must not be read.
         """
 
-    def law_of_z(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
+    def law_of_z(
+        self, loc: Tensor, scale: Tensor, mask: Tensor | None = None
+    ) -> dist.TorchDistribution:
         """q(z_1:T | f, x_1:T) from what :meth:`q_z` gives."""
         return dist.Normal(loc, scale).to_event(self.z_axes)
 
@@ -136,11 +143,19 @@ class SequenceGuide(Program):
         *,
         batch_size: int | None = None,
         num_frames: int | None = None,
+        mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Sample f, ``(N, f_dim)``, and z, ``(N, T, z_dim)``, given ``x``, ``(N, T, *frame)``."""
+        """Sample f, ``(N, f_dim)``, and z, ``(N, T, z_dim)``, given ``x``, ``(N, T, *frame)``.
+
+        :param mask: ``(N, T)``, True where a frame is present; z past the last of these is 0.
+        """
         check_sequences(x, self.frame_shape)
-        h_f, h_z = encode_views(self, x)
+        if mask is not None:
+            check_mask(mask, x)
+            x = hidden(x, mask)
+        (h_f, *mask_f), (h_z, *mask_z) = encode_views(self, x, mask)
         with pyro.plate("sequences", x.shape[0], dim=-1):
-            f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f))).to_event(1))
-            z = pyro.sample("z", self.law_of_z(*self.q_z(h_z, f)))
+            f = pyro.sample("f", dist.Normal(*self.f_head(self.summary(h_f, *mask_f))).to_event(1))
+            q_z = self.law_of_z(*self.q_z(h_z, f, *mask_z), *mask_z)
+            z = pyro.sample("z", up_to_lengths(q_z, mask) if self.z_axes == 2 else q_z)
         return f, z

@@ -20,5 +20,5 @@ class Factorised(SequenceGuide):
     def make_dynamics(self, f_dim: int, z_dim: int, hidden: int) -> None:
         self.z_head = nn.Sequential(MLP(hidden, hidden), nn.SiLU(), GaussianHead(hidden, z_dim))
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.z_head(h)

@@ -24,8 +24,13 @@ from ..nn import (
     along_time,
     beside,
     check_frame_shape,
+    check_mask,
     check_sequences,
+    filled,
     frame_encoder,
+    hidden,
+    last_step,
+    lengths_of,
 )
 from ..program import Latents, Program
 
@@ -84,19 +89,26 @@ class FHVAEGuide(Program):
         num_frames: int | None = None,
         utterance: Tensor | None = None,
         segments: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> dict[str, Tensor]:
         """Sample ``mu2``, ``z2`` and ``z1``, one vector a segment each, given ``x``, ``(N, T, *frame)``.
 
         :param utterance: which of the training utterances each is of, ``(N,)``; None: of none.
+        :param mask: ``(N, T)``, True where a frame is present.
         """
         check_sequences(x, self.frame_shape)
-        h = self.encoder(x)
+        lengths = None
+        if mask is None:
+            h = self.encoder(x)
+        else:
+            check_mask(mask, x)
+            h, lengths = filled(self.encoder(hidden(x, mask)), mask), lengths_of(mask)
         with pyro.plate("sequences", len(x), dim=-1):
-            loc, scale = self.z2_head(self.z2_lstm(h)[1][0][-1])
+            loc, scale = self.z2_head(last_step(self.z2_lstm(h)[0], lengths))
             mu2 = loc / (1 + self.z2_scale**2) if utterance is None else self.mu2(utterance)
             mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
             z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
-            last = along_time(self.z1_lstm, beside(h, z2.unsqueeze(-2)))[..., -1, :]
+            last = last_step(along_time(self.z1_lstm, beside(h, z2.unsqueeze(-2))), lengths)
             z1 = pyro.sample("z1", dist.Normal(*self.z1_head(last)).to_event(1))
             if utterance is not None and self.discriminative:
                 distance = torch.cdist(loc, self.mu2.weight).square()

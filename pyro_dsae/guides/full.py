@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..nn import GaussianHead, along_time, beside
+from ..nn import GaussianHead, along_time, beside, lengths_of
 from .base import SequenceGuide
 
 
@@ -23,6 +23,7 @@ class Full(SequenceGuide):
         self.forwards = nn.RNN(2 * hidden, hidden, batch_first=True)
         self.z_head = GaussianHead(hidden, z_dim)
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        states = along_time(self.both_ways, beside(h, f.unsqueeze(-2)))
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lengths = None if mask is None else lengths_of(mask)
+        states = along_time(self.both_ways, beside(h, f.unsqueeze(-2)), lengths)
         return self.z_head(along_time(self.forwards, states))

@@ -25,5 +25,5 @@ class LSTMGuide(SequenceGuide):
             MLP(self.z_summary.features + f_dim, hidden), nn.SiLU(), GaussianHead(hidden, z_dim)
         )
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        return self.z_head(beside(self.z_summary(h), f))
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.z_head(beside(self.z_summary(h, mask), f))

@@ -71,5 +71,5 @@ class Pairwise(SequenceGuide):
             MLP(features + f_dim, hidden, hidden), nn.ReLU(), GaussianHead(hidden, z_dim)
         )
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.z_head(beside(h.flatten(2), f.unsqueeze(-2)))

@@ -29,5 +29,5 @@ class Pooled(SequenceGuide):
             MLP(hidden + f_dim, hidden, hidden), nn.ReLU(), GaussianHead(hidden, z_dim)
         )
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return self.z_head(beside(h, f.unsqueeze(-2)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..nn import MLP, GaussianHead, along_time
+from ..nn import MLP, GaussianHead, along_time, lengths_of
 from .base import SequenceGuide
 
 
@@ -31,8 +31,10 @@ class SingleFrame(SequenceGuide):
         self.both_ways = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
         self.z_head = GaussianHead(2 * hidden, z_dim)
 
-    def q_z(self, h: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
-        return self.z_head(along_time(self.both_ways, h - h[:, :1]))
+    def q_z(self, h: Tensor, f: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lengths = None if mask is None else lengths_of(mask)
+        moves = h - first_present(h, mask).unsqueeze(1)
+        return self.z_head(along_time(self.both_ways, moves, lengths))
 
 
 class FirstFrame(nn.Module):
@@ -43,5 +45,14 @@ class FirstFrame(nn.Module):
         self.features = features
         self.dense = nn.Sequential(MLP(features, features), nn.Tanh())
 
-    def forward(self, h: Tensor) -> Tensor:
-        return self.dense(h[:, 0])
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """:param mask: ``(N, T)``, frames present: the first of these."""
+        return self.dense(first_present(h, mask))
+
+
+def first_present(h: Tensor, mask: Tensor | None) -> Tensor:
+    """Features of the first frame that is present: ``(N, T, features)`` to ``(N, features)``."""
+    if mask is None:
+        return h[:, 0]
+    first = mask.int().argmax(1)
+    return h.take_along_dim(first[:, None, None], 1).squeeze(1)

@@ -46,6 +46,9 @@ class Structured(Factorised):
                 f"got {type(prior).__name__}"
             )
 
-    def law_of_z(self, loc: Tensor, scale: Tensor) -> dist.TorchDistribution:
-        law, _ = self.prior(loc.shape[-2]).conjugate_update(super().law_of_z(loc, scale))
-        return law
+    def law_of_z(
+        self, loc: Tensor, scale: Tensor, mask: Tensor | None = None
+    ) -> dist.TorchDistribution:
+        seen = super().law_of_z(loc, scale)
+        law = self.prior(loc.shape[-2])
+        return (law.conjugate_update(seen) if mask is None else law.conjugate_update(seen, mask))[0]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,13 @@ from pyro import poutine
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from ..checks import as_mask, shown
 from ..control import infer
+from ..data.sequences import as_float
 from ..inference_data import _import_arviz, _site
+from ..nn import within_lengths
 from ..training import elbo_terms
+from ..training.batches import MASK, collated
 from ._evaluation import device_of, evaluation, interval
 
 _BATCH = 64  # sequences that go through the guide at once
@@ -39,6 +44,7 @@ def log_weights(
     num_samples: int,
     *,
     pairs_at_once: int = 512,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """log p(x, f, z) - log q(f, z | x) of draws from the guide, float64 ``(num_samples, N)``, in nats.
 
@@ -48,14 +54,21 @@ def log_weights(
     sequences. The draws follow ``pyro.set_rng_seed``. Put modules into evaluation mode first.
 
     :param x: ``(N, T, *frame)``.
+    :param mask: ``(N, T)``, True where a frame is present.
     :raises ValueError: if there is nothing to draw, or a weight is NaN.
     """
-    weights = [terms["elbo"] for terms in _draws(model, guide, x, num_samples, pairs_at_once)]
+    draws = _draws(model, guide, x, mask, num_samples, pairs_at_once)
+    weights = [terms["elbo"] for terms in draws]
     return _weights(weights, num_samples)
 
 
 def _draws(
-    model: Callable, guide: Callable, x: Tensor, num_samples: int, pairs_at_once: int
+    model: Callable,
+    guide: Callable,
+    x: Tensor,
+    mask: Tensor | None,
+    num_samples: int,
+    pairs_at_once: int,
 ) -> Iterator[dict[str, Tensor]]:
     """Parts of the ELBO for each (draw, sequence) pair, draw by draw, in batches."""
     if x.dim() < 3 or not len(x):
@@ -65,7 +78,9 @@ def _draws(
             raise ValueError(f"{name} must be at least 1, got {value}")
     for start in range(0, num_samples * len(x), pairs_at_once):
         stop = min(start + pairs_at_once, num_samples * len(x))
-        yield elbo_terms(model, guide, x[torch.arange(start, stop, device=x.device) % len(x)])
+        rows = torch.arange(start, stop, device=x.device) % len(x)
+        given = {} if mask is None else {"mask": mask[rows]}
+        yield elbo_terms(model, guide, x[rows], **given)
 
 
 def _weights(batches: list[Tensor], num_samples: int) -> Tensor:
@@ -134,7 +149,8 @@ def evidence(
 ) -> dict[str, float | None]:
     """How close the guide comes to log p(x) of the model; means over sequences, in nats a sequence.
 
-    :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``.
+    :param data: sequences ``(N, T, *frame)`` as a tensor, or a data set of ``x`` or ``(x, labels)``, of any
+        lengths and with a label ``mask`` or not: frames present count.
     :param num_samples: K, draws a sequence, at least 25.
     :param num_sequences: of so many drawn by ``seed``, the same for every guide (default: all).
     :returns: ``elbo``, of all K draws; ``iw_bound``, :func:`importance_bound`; ``gap``, the second less the
@@ -146,11 +162,12 @@ def evidence(
     if num_samples < _MIN_DRAWS:
         raise ValueError(f"num_samples must be at least {_MIN_DRAWS}, got {num_samples}")
     device = device_of(model)
-    x = _sequences(data, num_sequences, seed).to(device)
+    x, mask = _sequences(data, num_sequences, seed)
+    x, mask = x.to(device), as_mask(mask, x, model, guide)
     weights: list[Tensor] = []
     totals: dict[str, float] = {}
     with evaluation(seed, device, model, guide):
-        for terms in _draws(model, guide, x, num_samples, pairs_at_once):
+        for terms in _draws(model, guide, x, mask, num_samples, pairs_at_once):
             weights.append(terms["elbo"])
             for name, values in terms.items():
                 totals[name] = totals.get(name, 0.0) + float(values.double().sum())
@@ -160,9 +177,10 @@ def evidence(
     k = k_hat(log_w)
     median = float(k.median())
     means = {name: total / log_w.numel() for name, total in totals.items()}
-    bits = x[0].numel() * math.log(2)
+    frames = x.shape[1] if mask is None else float(mask.sum()) / len(mask)
+    bits = frames * x[0, 0].numel() * math.log(2)
     per_frame = {
-        f"kl_{site}_per_frame": means[f"kl_{site}"] / x.shape[1]
+        f"kl_{site}_per_frame": means[f"kl_{site}"] / frames
         for site in getattr(model, "dynamics", ("z",))
         if f"kl_{site}" in means
     }
@@ -180,8 +198,8 @@ def evidence(
     }
 
 
-def _sequences(data: Dataset | Tensor, num: int | None, seed: int) -> Tensor:
-    """x of ``num`` sequences of the data, drawn without replacement, or of all."""
+def _sequences(data: Dataset | Tensor, num: int | None, seed: int) -> tuple[Tensor, Tensor | None]:
+    """x of ``num`` sequences of the data, drawn without replacement, or of all, and their mask."""
     size = len(data)  # type: ignore[arg-type]
     if num is not None and not 1 <= num <= size:
         raise ValueError(f"num_sequences must be 1 to {size}, got {num}")
@@ -189,9 +207,9 @@ def _sequences(data: Dataset | Tensor, num: int | None, seed: int) -> Tensor:
     if num is not None:
         order = torch.randperm(size, generator=torch.Generator().manual_seed(seed))[:num]
     if isinstance(data, Tensor):
-        return data[order.to(data.device)]
-    items = (data[i] for i in order.tolist())
-    return torch.stack([item[0] if isinstance(item, (tuple, list)) else item for item in items])
+        return data[order.to(data.device)], None
+    x, labels = collated([(i, data[i]) for i in order.tolist()])
+    return as_float(x) if x.dtype == torch.uint8 else x, labels.get(MASK)
 
 
 def active_units(
@@ -202,16 +220,24 @@ def active_units(
     A unit is active where its posterior mean varies over the data by more than ``threshold``, a variance:
     over sequences, and over frames too where the site has an axis of time.
     """
-    x = _sequences(data, None, 0)
+    x, mask = _sequences(data, None, 0)
     device = device_of(guide)
-    batches: list[dict[str, Tensor]] = []
     with evaluation(0, device, guide):
-        batches = [infer(guide, part.to(device)) for part in x.split(_BATCH)]
+        batches = [infer(guide, part.to(device), mask=m) for part, m in _batches(x, mask)]
     counts = {}
     for site in batches[0]:
-        means = torch.cat([batch[site] for batch in batches]).double().flatten(0, -2)
+        means = torch.cat([batch[site] for batch in batches]).double()
+        if mask is not None and means.dim() == 3:
+            means = means[within_lengths(mask).to(device)]
+        means = means.flatten(0, -2)
         counts[site] = int((means.var(0, correction=0) > threshold).sum())
     return counts
+
+
+def _batches(x: Tensor, mask: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """What goes through the guide at once."""
+    masks = repeat(None) if mask is None else mask.split(_BATCH)
+    return zip(x.split(_BATCH), masks, strict=False)
 
 
 def mutual_information(
@@ -237,11 +263,11 @@ def mutual_information(
     """
     if num_samples < 1:
         raise ValueError(f"num_samples must be at least 1, got {num_samples}")
-    x = _sequences(data, num_sequences, seed)
+    x, mask = _sequences(data, num_sequences, seed)
     device = device_of(guide)
     total = 0.0
     with evaluation(seed, device, guide):
-        laws = [_law(guide, part.to(device), site) for part in x.split(_BATCH)]
+        laws = [_law(guide, part.to(device), site, m) for part, m in _batches(x, mask)]
         for law in laws:
             for _ in range(num_samples):
                 value = law.sample()
@@ -251,9 +277,15 @@ def mutual_information(
     return total / (num_samples * len(x))
 
 
-def _law(guide: Callable, x: Tensor, site: str) -> Any:
+def _law(guide: Callable, x: Tensor, site: str, mask: Tensor | None) -> Any:
     """q(site | x), of batch shape ``(N,)``."""
-    first, second = (_site(poutine.trace(guide).get_trace(x), site, "guide") for _ in range(2))
+    mask = as_mask(mask, x, guide)
+    x, given = shown(x, mask), {} if mask is None else {"mask": mask}
+    first, second = (
+        _site(poutine.trace(guide).get_trace(x, **given), site, "guide") for _ in range(2)
+    )
+    if mask is not None and len(first["fn"].event_shape) == 2:
+        raise ValueError(f"site must be one vector a sequence where lengths differ, got {site!r}")
     value = first["value"]
     if not torch.allclose(first["fn"].log_prob(value), second["fn"].log_prob(value), 1e-5, 1e-5):
         raise ValueError(
@@ -286,7 +318,9 @@ def content_dynamics_information(
     for name, number in (("components", components), ("num_samples", num_samples)):
         if number < 1:
             raise ValueError(f"{name} must be at least 1, got {number}")
-    x = _sequences(data, num_sequences, seed)
+    x, mask = _sequences(data, num_sequences, seed)
+    if mask is not None:
+        raise ValueError("data must hold whole sequences of one length, got some with a mask")
     device = device_of(guide)
     with evaluation(seed, device, guide):
 

@@ -6,8 +6,8 @@ A convolutional network maps each frame x_t to features h_t, temporal convolutio
           p(\text{action} \mid x_{1:T}) &= \mathrm{softmax}(\tfrac1T \sum_t V g_t)
 
 so attributes are read off single frames and the action off their order. A judge learns from real
-training sequences, blurred, dimmed and noisy at random as generated ones are; it is believed only
-if it recognises real test sequences.
+training sequences, blurred, dimmed and noisy at random as generated ones are (a second one undimmed, to say
+whether brightness is what the first does not see); it is believed only if it recognises real test sequences.
 """
 
 from __future__ import annotations
@@ -171,14 +171,16 @@ def judge_accuracy(
     return {name: count / len(dataset.frames) for name, count in right.items()}
 
 
-def augment(x: Tensor) -> Tensor:
-    """Sequences as a decoder might have drawn them: blurred, dimmer or brighter, a little noisy."""
+def augment(x: Tensor, *, dimmed: bool = True) -> Tensor:
+    """Sequences as a decoder might have drawn them: blurred, ``dimmed`` or brightened, a little noisy."""
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(len(x), 1, 1, 1, 1, device=x.device)
 
     blurred = F.avg_pool2d(x.flatten(0, 1), 3, 1, 1, count_include_pad=False).view_as(x)
-    x = torch.lerp(x, blurred, uniform(0.0, 0.8)) * uniform(0.9, 1.1)
+    x = torch.lerp(x, blurred, uniform(0.0, 0.8))
+    if dimmed:
+        x = x * uniform(0.9, 1.1)
     return x + uniform(0.0, 0.05) * torch.randn_like(x)
 
 
@@ -191,6 +193,7 @@ def train_judge(
     steps: int = 200,
     batch_size: int = 32,
     lr: float = 5e-3,
+    dimmed: bool = True,
     progress: bool | None = None,
 ) -> Judge:
     """Train a judge on one data set and measure its ``accuracy`` on the other.
@@ -200,6 +203,8 @@ def train_judge(
     It trains for ``steps``; while any head is unsure of the training sequences themselves, again
     for twice and four times as many.
 
+    :param dimmed: whether its copies of the sequences are up to a tenth dimmer and brighter. If so, it may
+        take two colours that differ in brightness for one; if not, it may mind a shade that nobody sees.
     :param progress: a progress bar; by default when standard error is a terminal.
     :returns: the judge on the device, in evaluation mode.
     :raises ValueError: if frames or labels are not as :class:`LabelledSequences` describes them.
@@ -213,7 +218,7 @@ def train_judge(
         for attempt in range(_ROUNDS):
             descend(
                 judge,
-                lambda index: _loss(judge, train_dataset, index),
+                lambda index: _loss(judge, train_dataset, index, dimmed),
                 size,
                 steps=steps * 2**attempt,
                 batch_size=batch_size,
@@ -246,10 +251,10 @@ class _Subset:
         self.labels = {name: values[index] for name, values in dataset.labels.items()}
 
 
-def _loss(judge: Judge, dataset: LabelledSequences, index: Tensor) -> Tensor:
+def _loss(judge: Judge, dataset: LabelledSequences, index: Tensor, dimmed: bool) -> Tensor:
     """Cross-entropy of all heads on sequences ``index``."""
     device = next(judge.parameters()).device
-    logits = judge.logits(augment(batch_frames(dataset, index, device)))
+    logits = judge.logits(augment(batch_frames(dataset, index, device), dimmed=dimmed))
     loss = torch.zeros((), device=device)
     for name, value in logits.items():
         target = dataset.labels[name][index].to(device)
@@ -268,25 +273,32 @@ def load_or_train_judge(
     device: str | torch.device = "cpu",
     seed: int = 0,
     steps: int = 200,
+    dimmed: bool = True,
     progress: bool | None = None,
 ) -> Judge:
     """The judge of a data set from ``cache_dir``, or trained and kept there as safetensors.
 
     The name of the file tells data sets apart by class, frame size, number of sequences and
-    contents (of a sample), and judges by version, seed and steps. Without ``cache_dir`` nothing is
-    kept. A file that cannot be read is made anew, with a warning.
+    contents (of a sample), and judges by version, seed, steps and ``dimmed``. Without ``cache_dir``
+    nothing is kept. A file that cannot be read is made anew, with a warning.
     """
 
     def train() -> Judge:
         return train_judge(
-            train_dataset, test_dataset, device=device, seed=seed, steps=steps, progress=progress
+            train_dataset,
+            test_dataset,
+            device=device,
+            seed=seed,
+            steps=steps,
+            dimmed=dimmed,
+            progress=progress,
         )
 
     if cache_dir is None:
         return train()
     heads = _check_both(train_dataset, test_dataset)
     shape = tuple(train_dataset.frames.shape[2:])
-    recipe = f"{_VERSION} {seed} {steps}"
+    recipe = f"{_VERSION} {seed} {steps}" + ("" if dimmed else " undimmed")
     path = Path(cache_dir) / _cache_name(train_dataset, test_dataset, heads, recipe)
     judge = load_or_train(path, lambda: Judge(shape, heads=heads), train, "a judge")
     return judge.to(device).eval()

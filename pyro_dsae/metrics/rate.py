@@ -17,7 +17,7 @@ import math
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ..training import evaluate_elbo
+from ..training.evaluation import in_bits, mean_terms
 
 
 def rates(
@@ -33,17 +33,14 @@ def rates(
     ``f_bits_per_frame`` is that of all sites of the model's content, ``z_bits_per_frame`` of its dynamics;
     ``bits_per_frame`` is the rate, both together.
 
-    :param data: sequences ``(N, T, *frame)`` of one length as a tensor, or a data set of ``x`` or
-        ``(x, labels)``.
+    :param data: as of :func:`~pyro_dsae.evaluate_elbo`; frames are those present.
     :returns: also ``f_bits``, a sequence, ``distortion_bits_per_frame``, ``distortion_bits_per_dim`` and
         ``bits_per_dim``, which is -ELBO.
     """
     if not len(data):  # type: ignore[arg-type]
         raise ValueError("data must hold at least 1 sequence, got 0")
-    means = evaluate_elbo(model, guide, data, batch_size=batch_size, seed=seed)
-    first = data[0]
-    x = first[0] if isinstance(first, (tuple, list)) else first
-    num_frames, bit = x.shape[0], math.log(2)
+    means = mean_terms(model, guide, data, batch_size, seed)
+    num_frames, bit = means["frames"], math.log(2)
 
     def nats(sites: tuple[str, ...]) -> float:
         return sum(means.get(f"kl_{site}", 0.0) for site in sites)
@@ -57,6 +54,6 @@ def rates(
         "z_bits_per_frame": z_nats / (num_frames * bit),
         "bits_per_frame": (f_nats + z_nats) / (num_frames * bit),
         "distortion_bits_per_frame": distortion / (num_frames * bit),
-        "distortion_bits_per_dim": distortion / (x.numel() * bit),
-        "bits_per_dim": means["bits_per_dim"],
+        "distortion_bits_per_dim": distortion / (means["dims"] * bit),
+        "bits_per_dim": in_bits(means)["bits_per_dim"],
     }

@@ -19,11 +19,13 @@ from ..nn import (
     FrameShape,
     beside,
     check_frame_shape,
+    check_mask,
     check_sequences,
     frame_decoder,
+    hidden,
     over_frames,
 )
-from ..priors import Choice, make_content_prior, make_prior
+from ..priors import Choice, make_content_prior, make_prior, up_to_lengths
 from ..program import Latents, Program
 
 
@@ -33,16 +35,32 @@ def sizes(
     batch_size: int | None,
     num_frames: int | None,
     default: int = 8,
+    mask: Tensor | None = None,
 ) -> tuple[int, int]:
     """N and T: those of ``x``, ``(N, T, *frame)``, or as asked for; 1 and ``default`` where nothing is.
 
-    :raises ValueError: if they are less than 1, or ``x`` is of other frames.
+    :raises ValueError: if they are less than 1, or ``x`` is of other frames, or ``mask`` not of x.
     """
+    if mask is not None and x is None:
+        raise ValueError("mask says which frames of x are present, got no x")
     if x is not None:
         check_sequences(x, frame_shape)
+        if mask is not None:
+            check_mask(mask, x)
         return x.shape[0], x.shape[1]
     check_whole(1, batch_size=batch_size, num_frames=num_frames)
     return batch_size or 1, num_frames or default
+
+
+def sample_frames(
+    p_x: dist.TorchDistribution, frame_axes: int, x: Tensor | None, mask: Tensor | None
+) -> None:
+    """The site ``"x"`` of frames that follow p_x, of batch ``(N, T, *frame)``; absent ones cost nothing."""
+    if mask is None or x is None:
+        pyro.sample("x", p_x.to_event(1 + frame_axes), obs=x)
+        return
+    frames = p_x.to_event(frame_axes).mask(mask)
+    pyro.sample("x", frames.to_event(1), obs=hidden(x, mask))
 
 
 def check_event(site: str, value: Tensor, shape: torch.Size) -> None:
@@ -133,22 +151,27 @@ class SequenceModel(Program):
         *,
         batch_size: int | None = None,
         num_frames: int | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Observe ``x``, ``(N, T, *frame)``, or generate; returns the mean frames, of that shape.
 
         :param batch_size: N, when there is no ``x`` (default 1).
         :param num_frames: T, when there is no ``x`` (default 8).
+        :param mask: ``(N, T)``, True where a frame of x is present: others cost nothing. A sequence ends with
+            its last; z is 0 after that.
         """
-        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames)
+        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames, mask=mask)
         with pyro.plate("sequences", batch_size, dim=-1):
             p_f = self.content_prior()
             f = pyro.sample("f", p_f)
             p_z = self.p_z(f, num_frames)
+            if len(p_z.event_shape) == 2:
+                p_z = up_to_lengths(p_z, mask)
             z = pyro.sample("z", p_z)
             check_event("f", f, p_f.event_shape)
             check_event("z", z, p_z.event_shape)
             h = self.states(z, num_frames)
             latent = beside(f.unsqueeze(-2), h)
             p_x = self.likelihood(over_frames(self.decoder, latent, 1, self.frames_at_once))
-            pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
+            sample_frames(p_x, len(self.frame_shape), x, mask)
         return p_x.mean

@@ -20,7 +20,7 @@ from .._numbers import check_whole
 from ..likelihoods import make_likelihood
 from ..nn import Channels, along_time, beside, check_frame_shape, frame_decoder
 from ..program import Latents, Program
-from .base import check_event, sizes
+from .base import check_event, sample_frames, sizes
 
 
 class FHVAE(Program):
@@ -77,6 +77,7 @@ class FHVAE(Program):
         num_frames: int | None = None,
         utterance: Tensor | None = None,
         segments: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
         """Observe ``x``, ``(N, T, *frame)``, or generate; returns the mean frames, of that shape.
 
@@ -84,8 +85,11 @@ class FHVAE(Program):
         :param num_frames: T, when there is no ``x`` (default 20).
         :param utterance: for the guide; not used here.
         :param segments: n, how many its utterance has, ``(N,)`` (default 1).
+        :param mask: ``(N, T)``, True where a frame of x is present: others cost nothing.
         """
-        batch_size, num_frames = sizes(x, self.frame_shape, batch_size, num_frames, default=20)
+        batch_size, num_frames = sizes(
+            x, self.frame_shape, batch_size, num_frames, default=20, mask=mask
+        )
         share = 1.0 if segments is None else segments.reciprocal()
         with pyro.plate("sequences", batch_size, dim=-1):
             p_mu2 = dist.Normal(torch.zeros_like(self.mu2_scale), self.mu2_scale)
@@ -103,5 +107,5 @@ class FHVAE(Program):
             z = beside(z1, z2).unsqueeze(-2)
             z = z.expand(*z.shape[:-2], num_frames, -1)
             p_x = self.likelihood(self.decoder(beside(along_time(self.lstm, z), z)))
-            pyro.sample("x", p_x.to_event(1 + len(self.frame_shape)), obs=x)
+            sample_frames(p_x, len(self.frame_shape), x, mask)
         return p_x.mean

@@ -15,9 +15,17 @@ from .convolutions import (
 )
 from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
+from .masks import (
+    check_mask,
+    filled,
+    hidden,
+    lengths_of,
+    mean_of_present,
+    within_lengths,
+)
 from .pairs import MeanSummary, PairSummary
 from .shapes import FrameShape, check_frame_shape, check_sequences
-from .time import CausalLSTM, LSTMRollout, LSTMTransition, SequenceSummary, along_time
+from .time import CausalLSTM, LSTMRollout, LSTMTransition, SequenceSummary, along_time, last_step
 
 __all__ = [
     "MLP",
@@ -39,9 +47,16 @@ __all__ = [
     "along_time",
     "beside",
     "check_frame_shape",
+    "check_mask",
     "check_sequences",
+    "filled",
     "frame_decoder",
     "frame_encoder",
+    "hidden",
     "keep_variance",
+    "last_step",
+    "lengths_of",
+    "mean_of_present",
     "over_frames",
+    "within_lengths",
 ]

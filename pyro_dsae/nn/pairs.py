@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .._numbers import check_whole
 from .dense import MLP, keep_variance
+from .masks import mean_of_present
 
 
 class PairSummary(nn.Module):
@@ -42,10 +43,13 @@ class PairSummary(nn.Module):
         with torch.no_grad():
             self.halves.weight.div_(2**0.5)  # two of them are added
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """:param mask: ``(N, T)``, frames present: pairs are of these alone."""
         n, steps = h.shape[:2]
         maps = h if h.dim() == 5 else h[..., None, None]
         halves = self.halves(maps.flatten(0, 1)).unflatten(0, (n, steps))
+        if mask is not None:  # no pair with an absent frame is above 0
+            halves = halves.masked_fill(~mask.view(n, steps, 1, 1, 1), -torch.inf)
         first, second = halves.chunk(2, dim=2)
         itself = F.relu(first + second).sum(1, dtype=torch.float32)
         if steps == 1:
@@ -58,7 +62,12 @@ class PairSummary(nn.Module):
                 else _sum_of_pairs(row, second)
                 for row in rows
             ]
-            g = (torch.stack(parts).sum(0) - itself) / (steps * (steps - 1))
+            g = torch.stack(parts).sum(0) - itself
+            if mask is None:
+                g = g / (steps * (steps - 1))
+            else:
+                present = mask.sum(1).view(n, 1, 1, 1)
+                g = torch.where(present > 1, g / (present * (present - 1)).clamp(min=1), itself)
         g = F.relu(self.conv(g.to(h.dtype)))
         return F.relu(self.dense(g.flatten(1)))
 
@@ -72,8 +81,10 @@ class MeanSummary(nn.Module):
         self.before = nn.Sequential(MLP(in_features, hidden), nn.ReLU())
         self.after = nn.Sequential(MLP(hidden, hidden), nn.ReLU())
 
-    def forward(self, h: Tensor) -> Tensor:
-        return self.after(self.before(h).mean(1))
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """:param mask: ``(N, T)``, frames present: the mean is of these alone."""
+        h = self.before(h)
+        return self.after(h.mean(1) if mask is None else mean_of_present(h, mask))
 
 
 def _sum_of_pairs(first: Tensor, second: Tensor) -> Tensor:

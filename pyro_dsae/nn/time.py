@@ -6,15 +6,38 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from .dense import MLP, SLOPE, GaussianHead
+from .masks import lengths_of, mean_of_present
 
 
-def along_time(network: nn.Module, h: Tensor) -> Tensor:
-    """What a recurrent network gives at each step: ``(*batch, T, in)`` to ``(*batch, T, out)``."""
+def along_time(network: nn.Module, h: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """What a recurrent network gives at each step: ``(*batch, T, in)`` to ``(*batch, T, out)``.
+
+    :param lengths: ``(N,)`` for h ``(*, N, T, in)``: what lies past them is not read, and gives zeros.
+    """
+    batch = h.shape[:-2]
+    if lengths is not None:
+        outputs, _ = _packed(network, h.flatten(0, -3), lengths.expand(batch).flatten())
+        h = pad_packed_sequence(outputs, batch_first=True, total_length=h.shape[-2])[0]
+        return h.unflatten(0, batch)
     if h.dim() == 3:
         return network(h)[0]
-    return network(h.flatten(0, -3))[0].unflatten(0, h.shape[:-2])
+    return network(h.flatten(0, -3))[0].unflatten(0, batch)
+
+
+def _packed(network: nn.Module, h: Tensor, lengths: Tensor) -> tuple[PackedSequence, Any]:
+    """A recurrent network over sequences ``(N, T, in)``, each up to its length."""
+    return network(pack_padded_sequence(h, lengths.cpu(), batch_first=True, enforce_sorted=False))
+
+
+def last_step(h: Tensor, lengths: Tensor | None = None) -> Tensor:
+    """The last of T steps, or that of each length, ``(N,)``: ``(*, N, T, out)`` to ``(*, N, out)``."""
+    if lengths is None:
+        return h[..., -1, :]
+    last = (lengths - 1).expand(h.shape[:-2])[..., None, None]
+    return h.take_along_dim(last, -2).squeeze(-2)
 
 
 REACH = 10.0
@@ -107,6 +130,10 @@ class SequenceSummary(nn.Module):
         self.lstm = nn.LSTM(in_features, hidden, batch_first=True, bidirectional=True)
         self.features = 2 * hidden + in_features
 
-    def forward(self, h: Tensor) -> Tensor:
-        _, (last, _) = self.lstm(h)
-        return torch.cat([last[0], last[1], h.mean(dim=1)], dim=-1)
+    def forward(self, h: Tensor, mask: Tensor | None = None) -> Tensor:
+        """:param mask: ``(N, T)``, frames present: what stands past a sequence's length is not read."""
+        if mask is None:
+            (last, _), mean = self.lstm(h)[1], h.mean(dim=1)
+        else:
+            (last, _), mean = _packed(self.lstm, h, lengths_of(mask))[1], mean_of_present(h, mask)
+        return torch.cat([last[0], last[1], mean], dim=-1)

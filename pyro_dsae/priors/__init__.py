@@ -15,6 +15,7 @@ from .exchangeable import ExchangeableNormal
 from .flow import Flow, FlowContent
 from .hidden_markov import HiddenMarkov, HiddenMarkovLaw
 from .kalman import Kalman, KalmanLaw
+from .lengths import Lengths, up_to_lengths
 from .linear_gaussian import LinearGaussian, LinearGaussianLaw
 from .mixture import AutoregressiveMixture, Mixture
 
@@ -90,6 +91,7 @@ __all__ = [
     "HiddenMarkovLaw",
     "Kalman",
     "KalmanLaw",
+    "Lengths",
     "LinearGaussian",
     "LinearGaussianLaw",
     "Mixture",
@@ -99,4 +101,5 @@ __all__ = [
     "Prior",
     "make_content_prior",
     "make_prior",
+    "up_to_lengths",
 ]

@@ -17,7 +17,8 @@ Shape = torch.Size | list[int] | tuple[int, ...]
 class Prior(nn.Module):
     """A law of z_1:T with its network: ``prior(T)`` is one distribution over ``(T, z_dim)``.
 
-    That distribution has ``log_prob``, ``sample`` and ``prefix_condition``. One of your own is a subclass.
+    That distribution has ``log_prob``, ``sample`` and ``prefix_condition``, and for sequences of different
+    lengths ``log_prefix(z, within)``, log p(z_1:n) of each. One of your own is a subclass.
     """
 
     z_dim: int
@@ -129,6 +130,10 @@ class CausalLaw(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         """log p(z_1:T), of shape ``broadcast(value.shape[:-2], batch_shape)``."""
         return self.log_steps(value).sum(-1)
+
+    def log_prefix(self, value: Tensor, within: Tensor) -> Tensor:
+        """log p(z_1:n) for lengths n, up to which ``within``, ``(*batch, T)``, is True."""
+        return self.log_steps(value).where(within, 0.0).sum(-1)
 
     def _sample(self, sample_shape: Shape) -> Tensor:
         shape = torch.Size(sample_shape) + self.batch_shape

@@ -65,6 +65,10 @@ class ExchangeableNormal(TorchDistribution):
             self._validate_sample(value)
         return self._frames.log_prob(value).sum((-2, -1))
 
+    def log_prefix(self, value: Tensor, within: Tensor) -> Tensor:
+        """log p of the frames where ``within``, ``(*batch, T)``, is True."""
+        return self._frames.log_prob(value).sum(-1).where(within, 0.0).sum(-1)
+
     def prefix_condition(self, z_past: Tensor) -> ExchangeableNormal:
         """The law of the other frames, whatever ``z_past``: ``(*batch, t, z_dim)``, t < ``num_frames``."""
         check_past(z_past, self.num_frames, self.event_shape[-1])

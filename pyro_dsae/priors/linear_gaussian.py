@@ -106,6 +106,13 @@ class LinearGaussianLaw(dist.GaussianHMM):
         shape = torch.broadcast_shapes(z.shape[:-2], self.batch_shape)
         return log_prob.to(value.dtype).expand(shape)
 
+    def log_prefix(self, value: Tensor, within: Tensor) -> Tensor:
+        """log p(z_1:n) for lengths n, up to which ``within``, ``(*batch, T)``, is True."""
+        seen = _where(within, self._obs.condition(value.double()))
+        log_prob = self._integrate(self._trans + seen.event_pad(left=self.hidden_dim))
+        shape = torch.broadcast_shapes(value.shape[:-2], self.batch_shape)
+        return log_prob.to(value.dtype).expand(shape)
+
     def _integrate(self, steps: Gaussian) -> Tensor:
         """log of the integral over all states of p(s_0) and of factors of each s_t-1 and s_t."""
         with _positive(self):
@@ -158,12 +165,15 @@ class LinearGaussianLaw(dist.GaussianHMM):
         check_past(z_past, self.duration, self.obs_dim)
         return super().prefix_condition(z_past.double())
 
-    def conjugate_update(self, other: dist.TorchDistribution) -> tuple[LinearGaussianLaw, Tensor]:
+    def conjugate_update(
+        self, other: dist.TorchDistribution, mask: Tensor | None = None
+    ) -> tuple[LinearGaussianLaw, Tensor]:
         r"""The law :math:`\propto p(z_{1:T}) \prod_t \mathcal N(z_t; m_t, v_t)`, and its log Z.
 
         Of z_t that is what m_t, seen with noise :math:`R + v_t`, says of s_t; and given s_t, a Normal again.
 
         :param other: the Normals as one distribution of event shape ``(num_frames, z_dim)``.
+        :param mask: of these t alone, ``(*batch, num_frames)``; the others follow from those around them.
         :raises ValueError: if it is anything else.
         """
         base = getattr(other, "base_dist", None)
@@ -177,10 +187,14 @@ class LinearGaussianLaw(dist.GaussianHMM):
             )
         m, v = base.loc.double(), base.scale.double().square()
         matrix, loc, variance = self._obs.matrix, self._obs.loc, self._obs.scale.square()
-        gain = variance / (variance + v)
+        gain, left = variance / (variance + v), v / (variance + v)
         scale = (variance + v).sqrt()
         wide = AffineNormal(matrix.expand(*scale.shape[:-1], -1, -1), loc.expand_as(scale), scale)
-        factors = self._trans + wide.condition(m).event_pad(left=self.hidden_dim)
+        seen = wide.condition(m)
+        if mask is not None:
+            seen, absent = _where(mask, seen), ~mask.unsqueeze(-1)
+            gain, left = gain.masked_fill(absent, 0.0), left.masked_fill(absent, 1.0)
+        factors = self._trans + seen.event_pad(left=self.hidden_dim)
         new = self._get_checked_instance(dist.GaussianHMM)
         new.hidden_dim, new.obs_dim = self.hidden_dim, self.obs_dim
         with _positive(self):
@@ -188,9 +202,9 @@ class LinearGaussianLaw(dist.GaussianHMM):
             new._init = self._init + ahead
             log_normalizer = new._init.event_logsumexp()
         new._init = new._init - log_normalizer
-        new._product = self, _double(other), log_normalizer
+        new._product = None if mask is not None else (self, _double(other), log_normalizer)
         new._obs = AffineNormal(
-            matrix * (1 - gain).unsqueeze(-2), loc + gain * (m - loc), (gain * v).sqrt()
+            matrix * left.unsqueeze(-2), loc + gain * (m - loc), (variance * left).sqrt()
         )
         super(dist.GaussianHMM, new).__init__(
             self.duration, log_normalizer.shape, self.event_shape, validate_args=False
@@ -209,6 +223,16 @@ def _positive(law: LinearGaussianLaw) -> Iterator[None]:
             f"{type(law).__name__} has a covariance that is not positive definite: "
             "its weights are too large, or not finite"
         ) from error
+
+
+def _where(mask: Tensor, steps: Gaussian) -> Gaussian:
+    """Factors ``(*batch, T)`` where the mask is True, else 1."""
+    m = mask.double()
+    return Gaussian(
+        steps.log_normalizer * m,
+        steps.info_vec * m.unsqueeze(-1),
+        steps.precision * m[..., None, None],
+    )
 
 
 def _double(law: Any) -> Any:

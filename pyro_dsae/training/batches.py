@@ -25,11 +25,19 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
-from ..data.sequences import Sequences, as_float, stacked
+from ..data.padding import padded
+from ..data.sequences import Sequences, alike, as_float
+from ..nn import check_mask, hidden
 
 Batch = tuple[Tensor, Mapping[str, Tensor]]
 Data = Dataset | Tensor | np.ndarray | Sequence[Any]
 """Sequences ``(N, T, *frame)``, or a data set whose items are ``x``, ``(x,)`` or ``(x, labels)``."""
+
+
+POOL = 16
+"""Batches that are sorted by length at a time."""
+MASK = "mask"
+"""The label that says which frames are present."""
 
 
 @runtime_checkable
@@ -62,9 +70,10 @@ class Batches:
             raise ValueError(f"data must hold at least {replicas} sequences, got {size}")
         self.data, self.device = data, accelerator.device
         self.batch_size = min(batch_size, size // replicas)
-        self.sampler: DistributedSampler = DistributedSampler(
+        self.sampler: DistributedSampler = _Similar(
             data, replicas, accelerator.process_index, seed=seed, drop_last=True
         )
+        self.sampler.sort(_lengths(data), self.batch_size)
         self.batched: Batched | None = None
         if isinstance(data, Batched) and data.transform is None and workers == 0:
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
@@ -78,7 +87,7 @@ class Batches:
             pin_memory=self.device.type == "cuda",
             persistent_workers=workers > 0,
             worker_init_fn=_leave_group,
-            collate_fn=_collate,
+            collate_fn=collated,
             # Its own generator: the global one belongs to the model's draws.
             generator=torch.Generator().manual_seed(seed),
         )
@@ -101,7 +110,7 @@ class Batches:
         if self.batched is not None:
             order = torch.tensor([*self.sampler]).split(self.batch_size)
             for index in order[skip : len(self)]:
-                yield self.batched.batch(index, self.device)
+                yield _shown(self.batched.batch(index, self.device))
             return
         loader = skip_first_batches(self.loader, skip) if skip else self.loader
         with _sigterm_waits():
@@ -115,11 +124,44 @@ class Batches:
         self.sampler.set_epoch(epoch)
         size = self.batch_size
         indices = list(self.sampler)[index * size : (index + 1) * size]
-        x, _ = _collate([(i, self.data[i]) for i in indices])
+        x, _ = _shown(collated([(i, self.data[i]) for i in indices]))
         bad = ~x.isfinite().flatten(1).all(1)
         found = [i for i, is_bad in zip(indices, bad.tolist(), strict=True) if is_bad]
         cause = f"x is not finite in sequences {found[:8]}" if found else "x is finite"
         return f"batch {index} of epoch {epoch} (sequences {indices[:8]}...; {cause})"
+
+
+class _Similar(DistributedSampler):
+    """Where lengths differ, batches of similar ones, so that padding is little: their order is drawn."""
+
+    lengths: Sequence[int] | None = None
+    batch_size = 1
+
+    def sort(self, lengths: Sequence[int] | None, batch_size: int) -> None:
+        """By ``lengths`` of all sequences, in batches; None: the order is left as it is drawn."""
+        self.lengths, self.batch_size = lengths, batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        order = [*super().__iter__()]
+        if self.lengths is None:
+            return iter(order)
+        whole = len(order) - len(order) % self.batch_size
+        batches: list[list[int]] = []
+        for start in range(0, whole, POOL * self.batch_size):
+            stop = min(start + POOL * self.batch_size, whole)
+            pool = sorted(order[start:stop], key=self.lengths.__getitem__)
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        random.Random(self.seed + self.epoch).shuffle(batches)
+        return itertools.chain(*batches, order[whole:])
+
+
+def _lengths(data: Any) -> Sequence[int] | None:
+    """Frames of each sequence where they differ, of a list or of a data set that has ``lengths``."""
+    known = getattr(data, "lengths", None)
+    if known is None and isinstance(data, list):
+        known = [len(split(item, n)[0]) for n, item in enumerate(data) if hasattr(item, "__len__")]
+    lengths = None if known is None else [int(length) for length in known]
+    return lengths if lengths and len(lengths) == len(data) and len({*lengths}) > 1 else None
 
 
 class _WithEpoch(Sampler[tuple[int, int]]):
@@ -182,11 +224,11 @@ def in_order(data: Dataset, batch_size: int, device: torch.device) -> Iterator[B
     whole, indices = (data.dataset, data.indices) if part else (data, range(len(data)))  # type: ignore[attr-defined, arg-type]
     if isinstance(whole, Batched) and whole.transform is None:
         for index in torch.tensor([*indices]).split(batch_size):
-            yield whole.batch(index, device)
+            yield _shown(whole.batch(index, device))
         return
     # Its own generator, as above.
     loader = DataLoader(
-        _numbered(data), batch_size, collate_fn=_collate, generator=torch.Generator()
+        _numbered(data), batch_size, collate_fn=collated, generator=torch.Generator()
     )
     for batch in loader:
         yield _on(device, batch)
@@ -225,10 +267,14 @@ def _numbered(data: Dataset) -> StackDataset:
     return StackDataset(range(len(data)), data)  # type: ignore[arg-type]
 
 
-def _collate(items: Sequence[tuple[int, Any]]) -> Batch:
-    """x ``(n, T, *frame)`` as it is kept, and labels ``(n,)`` where they are numbers, of numbered items."""
+def collated(items: Sequence[tuple[int, Any]]) -> Batch:
+    """x ``(n, T, *frame)`` as it is kept, and labels ``(n,)`` where they are numbers, of numbered items.
+
+    Where lengths differ, or a label is a mask ``(T,)``, there is a label ``mask``, ``(n, T)``.
+    """
     pairs = [split(item, number) for number, item in items]
-    x = stacked((number, x) for (number, _), (x, _) in zip(items, pairs, strict=True))
+    numbered = ((number, x) for (number, _), (x, _) in zip(items, pairs, strict=True))
+    sequences = alike(numbered, any_length=True)
     labels = [labels for _, labels in pairs]
     for (number, _), given in zip(items, labels, strict=True):
         if given.keys() != labels[0].keys():
@@ -237,18 +283,33 @@ def _collate(items: Sequence[tuple[int, Any]]) -> Batch:
                 f"and {[*given]} of sequence {number}"
             )
     try:
-        collated = default_collate(labels)
+        known = default_collate([{n: v for n, v in each.items() if n != MASK} for each in labels])
     except (RuntimeError, TypeError) as error:
         raise TypeError(
             f"labels must be whole numbers, got {labels[0]} of sequence {items[0][0]}: {error}"
         ) from error
-    return x, {name: v for name, v in collated.items() if isinstance(v, Tensor)}
+    known = {name: v for name, v in known.items() if isinstance(v, Tensor)}
+    if MASK not in labels[0] and len({len(x) for x in sequences}) == 1:
+        return default_collate(sequences), known
+    masks = [each[MASK] for each in labels] if MASK in labels[0] else None
+    x, known[MASK] = padded(sequences, masks)
+    return x, known
 
 
 def _on(device: torch.device, batch: Batch) -> Batch:
     """x on the device; uint8 crosses as it is and becomes floats there."""
     x, labels = batch
-    return as_float(x.to(device, non_blocking=True)), labels
+    return _shown((as_float(x.to(device, non_blocking=True)), labels))
+
+
+def _shown(batch: Batch) -> Batch:
+    """With zeros in absent frames, and the mask where x is."""
+    x, labels = batch
+    if MASK not in labels:
+        return batch
+    mask = labels[MASK].to(x.device, non_blocking=True)
+    check_mask(mask, x)
+    return hidden(x, mask), {**labels, MASK: mask}
 
 
 def split(item: Any, number: int) -> tuple[Any, Mapping[str, Any]]:

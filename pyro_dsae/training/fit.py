@@ -25,10 +25,10 @@ from .._numbers import check_whole
 from ..checks import check_keywords, check_pair, check_range
 from ..nn import check_sequences
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
-from .batches import Batches, Data, as_dataset
+from .batches import MASK, Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
 from .devices import make_accelerator
-from .evaluation import evaluate_elbo
+from .evaluation import in_bits, mean_terms
 
 Weight = float | Callable[[int], float]
 
@@ -69,7 +69,8 @@ def fit(
     """Train model and guide together by SVI; both are changed in place, and end in evaluation mode.
 
     :param data: sequences ``(N, T, *frame)``, a tensor, an array or a list, or a data set of ``x`` or
-        ``(x, labels)``; floats, or uint8, which is read as 0 to 1.
+        ``(x, labels)``; floats, or uint8, which is read as 0 to 1. Lengths may differ, and a label ``mask``,
+        ``(T,)`` of bools, may say which frames are present: see docs/lengths.md.
     :param steps: optimiser steps; or ``epochs``, passes over the data. One of the two.
     :param batch_size: sequences a step and process: under ``torchrun`` or ``accelerate launch`` a step
         sees that of every process. See docs/scale.md.
@@ -159,6 +160,7 @@ def fit(
     checkpoints.check(pair.parameters())
     history = (checkpoints.load() if resume else None) or History()
 
+    masked = False
     unread: list[Tensor] = []  # losses still on the device, and the range of the frames
     extremes: list[Tensor] = []
     clock = time.perf_counter()
@@ -177,6 +179,9 @@ def fit(
         for x, known in batches.from_step(history.step, total):
             step = history.step
             given = _chosen(known, [*dict.fromkeys([*labels, *wanted])], accelerator.device)
+            if MASK in given and not masked:
+                check_keywords([MASK], model, guide)
+                masked = True
             weights = {k: w(step) if callable(w) else w for k, w in (kl_weights or {}).items()}
             # Pyro checks shapes and supports in the first step of all; later the loss alone is watched.
             first = step == 0
@@ -311,18 +316,19 @@ def _evaluate_in_all(
     process, processes = accelerator.process_index, accelerator.num_processes
     size = len(data)  # type: ignore[arg-type]
     share = Subset(data, range(process, size, processes))
-    scores = evaluate_elbo(model, guide, share, batch_size=batch_size, seed=seed + process)
-    if processes == 1:
-        return scores
-    parts = torch.tensor([*scores.values()], device=accelerator.device) * (len(share) / size)
-    return dict(zip(scores, accelerator.reduce(parts, "sum").tolist(), strict=True))
+    scores = mean_terms(model, guide, share, batch_size, seed + process)
+    if processes > 1:
+        parts = torch.tensor([*scores.values()], device=accelerator.device) * (len(share) / size)
+        scores = dict(zip(scores, accelerator.reduce(parts, "sum").tolist(), strict=True))
+    return in_bits(scores)
 
 
 def _chosen(
     labels: Mapping[str, Tensor], names: Sequence[str], device: torch.device
 ) -> dict[str, Tensor]:
-    """The named labels, on the device."""
-    missing = [name for name in names if name not in labels]
+    """The named labels, on the device, and the mask where there is one."""
+    missing = [name for name in names if name not in {*labels, MASK}]
     if missing:
         raise ValueError(f"labels must be among {[*labels]}, got {missing}")
-    return {name: labels[name].to(device, non_blocking=True) for name in names}
+    given = {name: v for name, v in labels.items() if name in {*names, MASK}}
+    return {name: v.to(device, non_blocking=True) for name, v in given.items()}

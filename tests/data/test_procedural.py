@@ -159,7 +159,7 @@ def test_bad_size(size: int) -> None:
 
 
 def test_bad_split() -> None:
-    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'valid'"):
+    with pytest.raises(ValueError, match="split must be one of train, test, .*, got 'valid'"):
         ProceduralSprites("valid")
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from pyro_dsae.data import ProceduralSprites, Sprites, sprites
-from pyro_dsae.data.characters import Characters
+from pyro_dsae.data.characters import Characters, split_characters
 
 LAYERS = ("body", "bottomwear", "topwear", "hair")
 NAMES = [*(f"{a}/{v}.png" for a in LAYERS for v in range(6)), "shoes/1.png"]
@@ -149,6 +149,19 @@ def test_split_and_seed(made_up: Path, tmp_path: Path, monkeypatch: pytest.Monke
     assert repr(test) == "Sprites(split='test', frames=(2664, 8, 3, 2, 2))"
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_validation_is_a_part_of_the_training_characters(seed: int) -> None:
+    train, test, learn, validation = (
+        {tuple(values) for values in split_characters(split, seed).tolist()}
+        for split in ("train", "test", "learn", "validation")
+    )
+    assert [len(learn), len(validation)] == [900, 100]
+    assert learn | validation == train
+    assert not validation & test
+    data = ProceduralSprites("validation", size=16, seed=seed)
+    assert characters_of(data) == validation and data.split == "validation"
+
+
 @pytest.mark.usefixtures("few")
 class TestCache:
     def test_second_opening_composes_nothing(
@@ -216,7 +229,7 @@ class TestCache:
 
 class TestBadInput:
     def test_split_and_size(self, root: Path) -> None:
-        with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'dev'"):
+        with pytest.raises(ValueError, match="split must be one of train, test, .*, got 'dev'"):
             Sprites(root, "dev")
         with pytest.raises(ValueError, match="size must be at least 1, got 0"):
             Sprites(root, size=0)

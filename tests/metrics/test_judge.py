@@ -73,6 +73,23 @@ def test_training_is_determined_by_the_seed_and_leaves_the_global_one(sprites):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+def test_a_judge_may_learn_from_copies_that_are_as_bright_as_the_sequences(sprites):
+    x = as_float(sprites)[:32]
+    light, shades = x.mean((1, 2, 3, 4)), []
+    for dimmed in (True, False):
+        torch.manual_seed(0)
+        shades.append(module.augment(x, dimmed=dimmed).mean((1, 2, 3, 4)) / light - 1)
+    assert shades[0].abs().max() > 0.08 and shades[0].abs().max() < 0.12
+    assert shades[1].abs().max() < 0.02
+
+    some = sprites.take(torch.arange(45))
+    first, second = (
+        train_judge(some, some, steps=2, batch_size=8, dimmed=dimmed).state_dict()
+        for dimmed in (True, False)
+    )
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_names_the_heads_that_are_not_reliable(sprites):
     some = sprites.take(torch.arange(45))
     judge = train_judge(some, some, steps=2, batch_size=8)
@@ -108,6 +125,7 @@ def test_is_trained_once_a_data_set(sprites, tmp_path, monkeypatch):
 
     get(seed=1)
     get(steps=3)
+    get(dimmed=False)
     get(train=sprites.take(torch.arange(90)))
     darker = sprites.take(torch.arange(45))
     darker.frames = darker.frames // 2
@@ -115,11 +133,12 @@ def test_is_trained_once_a_data_set(sprites, tmp_path, monkeypatch):
     relabelled = sprites.take(torch.arange(45))
     relabelled.labels["hair"] = (relabelled.labels["hair"] + 1) % 6
     get(train=relabelled)
-    assert len(calls) == 6
-    get()
-    assert len(calls) == 6
-    get(cache_dir=None)
     assert len(calls) == 7
+    get()
+    get(dimmed=False)
+    assert len(calls) == 7
+    get(cache_dir=None)
+    assert len(calls) == 8
 
 
 def test_a_broken_file_is_made_anew(sprites, tmp_path):

@@ -148,17 +148,17 @@ def test_validation_is_named(make_pair, x):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_sequences_of_different_lengths(make_pair, x, workers):
-    data = [*x[:5], x[5, :3], *x[6:]]
+def test_frames_of_different_sizes(make_pair, x, workers):
+    data = [*x[:5], x[5, :, :, :, :3], *x[6:]]
     message = (
-        r"sequences of a batch must be of one shape and type, got \((\d), 3, 16, 16\) of torch.float32 "
-        r"in sequence (\d+) and \((\d), 3, 16, 16\) of torch.float32 in sequence (\d+)$"
+        r"frames of a batch must be of one shape and type, got \(4, 3, 16, (\d+)\) of torch.float32 "
+        r"in sequence (\d+) and \(4, 3, 16, (\d+)\) of torch.float32 in sequence (\d+)$"
     )
     with pytest.raises(ValueError, match=message) as error:
         fit(*make_pair(), data, steps=3, batch_size=12, num_workers=workers, **CPU)
     first, i, second, j = map(int, re.search(message, str(error.value)).groups())
-    assert {first, second} == {3, 4} and (i, j)[(first, second).index(3)] == 5
-    with pytest.raises(ValueError, match=r"4, .* in sequence 0 and \(3, .* in sequence 5"):
+    assert {first, second} == {3, 16} and (i, j)[(first, second).index(3)] == 5
+    with pytest.raises(ValueError, match=r"16\) .* in sequence 0 and .* 3\) .* in sequence 5"):
         evaluate_elbo(*make_pair(), data)
 
 

@@ -1,0 +1,196 @@
+"""Control of sequences of different lengths, with frames missing, and of recordings too long for one pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIZES, every_pair
+from torch import nn
+
+import pyro_dsae
+from pyro_dsae import fit, forecast, impute, infer, infer_long, reconstruct, swap, to_arviz
+from pyro_dsae.data import pad
+
+FRAME = (1, 8, 8)
+LENGTHS = (6, 3, 1, 5)
+PAIRS = every_pair()
+each_pair = pytest.mark.parametrize("names", PAIRS, ids="-".join)
+
+
+@pytest.fixture
+def clips():
+    return [torch.rand(n, *FRAME) for n in LENGTHS]
+
+
+@each_pair
+def test_latents_and_frames_are_those_of_each_sequence_alone(names, clips):
+    model, guide = PAIRS[names](FRAME)
+    x, mask = pad(clips)
+    x[~mask] = torch.nan
+    latents, frames = infer(guide, x, mask=mask), reconstruct(model, guide, x, mask=mask)
+    swapped = swap(model, guide, x, x.flip(0), content_mask=mask, dynamics_mask=mask.flip(0))
+    for n, clip in enumerate(clips):
+        for site, alone in infer(guide, clip[None]).items():
+            found = latents[site][n]
+            if alone.dim() == 3:
+                assert not found[len(clip) :].any()
+                found = found[: len(clip)]
+            torch.testing.assert_close(found, alone[0], rtol=1e-4, atol=1e-5)
+        alone = reconstruct(model, guide, clip[None])[0]
+        torch.testing.assert_close(frames[n, : len(clip)], alone, rtol=1e-4, atol=1e-5)
+        other = clips[3 - n]
+        alone = swap(model, guide, clip[None], other[None])[0]
+        torch.testing.assert_close(swapped[n, : len(other)], alone, rtol=1e-4, atol=1e-5)
+        assert not frames[n, len(clip) :].any() and not swapped[n, len(other) :].any()
+
+
+class Still(nn.Module):
+    """Dynamics that stay as they are."""
+
+    def forward(self, z, state=None):
+        return z, torch.full_like(z, 1e-6), state
+
+
+def test_a_forecast_starts_where_each_sequence_ends(clips):
+    model = pyro_dsae.DSAE(FRAME, **SIZES, prior=Still())
+    guide = pyro_dsae.Factorised(FRAME, **SIZES)
+    for head in (guide.f_head, guide.z_head[-1]):  # narrow posteriors: draws are means
+        nn.init.constant_(head.dense.bias, -20.0)
+        nn.init.zeros_(head.dense.weight[head.dense.out_features // 2 :])
+    clips[1] = clips[1].expand(2, 3, *FRAME).flatten(0, 1)  # as long as the first
+    x, mask = pad(clips)
+    x[~mask] = torch.nan
+    futures = forecast(model, guide, x, 3, num_futures=2, mask=mask)
+    assert futures.shape == (2, 4, 3, *FRAME)
+    for n, clip in enumerate(clips):
+        last = reconstruct(model, guide, clip[None])[0, -1]
+        torch.testing.assert_close(futures[:, n], last.expand(2, 3, *FRAME), atol=2e-2, rtol=0)
+
+
+@each_pair
+def test_forecasts_of_every_pair(names, clips):
+    model, guide = PAIRS[names](FRAME)
+    x, mask = pad(clips)
+    mask[0, 2] = False
+    futures = forecast(
+        model, guide, x.masked_fill(~mask.view(4, 6, 1, 1, 1), torch.nan), 2, mask=mask
+    )
+    assert futures.shape == (1, 4, 2, *FRAME) and futures.isfinite().all()
+
+
+@each_pair
+def test_what_is_present_is_kept_and_what_is_not_is_the_models(names, clips):
+    model, guide = PAIRS[names](FRAME)
+    x, mask = pad(clips)
+    mask[0, 2:4] = mask[3, 0] = False
+    x[~mask] = torch.nan
+    filled = impute(model, guide, x, mask)
+    assert filled[mask].equal(x[mask])
+    within = torch.arange(6) < torch.tensor(LENGTHS).unsqueeze(1)
+    gaps = within & ~mask
+    assert filled[gaps].equal(reconstruct(model, guide, x, mask=mask)[gaps])
+    assert not filled[~within].any()
+
+
+def bumps(n, steps=12, bins=16):
+    """A bump of 16 bins that wanders: how it goes on is anyone's guess, what lies between is not."""
+    start, walk = torch.rand(n, 1) * bins, torch.randn(n, steps).cumsum(1)
+    place = torch.nn.functional.avg_pool1d(walk.unsqueeze(1), 3, 1, 1).squeeze(1) * 1.5
+    far = (torch.arange(bins) - (start + place).unsqueeze(-1) + bins / 2) % bins - bins / 2
+    return torch.exp(-0.3 * far**2)
+
+
+def test_a_gap_is_filled_from_both_sides():
+    """After a short training, nearer to the truth than the future that the frames before it let expect."""
+    sizes = {"f_dim": 2, "z_dim": 4, "hidden": 48}
+    torch.manual_seed(1)
+    model = pyro_dsae.DSAE((16,), **sizes, residual=True)
+    guide = pyro_dsae.Full((16,), **sizes)
+    x = bumps(512)
+    mask = torch.ones(512, 12, dtype=torch.bool)
+    starts = torch.randint(1, 8, (512, 1))
+    steps = torch.arange(12)
+    mask &= (steps < starts) | (steps >= starts + 3)
+    data = pyro_dsae.data.Sequences(x, {"mask": mask})
+    fit(model, guide, data, steps=300, batch_size=32, lr=5e-3, device="cpu", progress=False)
+    x = bumps(128)
+    mask = ((steps < 5) | (steps >= 8)).expand(128, 12)
+    filled = impute(model, guide, x.masked_fill(~mask.unsqueeze(-1), torch.nan), mask)
+    ahead = forecast(model, guide, x[:, :5], 3, num_futures=20).mean(0)
+    of_gap, of_ahead, of_hold = (
+        float((frames - x[:, 5:8]).square().mean()) for frames in (filled[:, 5:8], ahead, x[:, 4:5])
+    )
+    assert of_gap < 0.7 * of_ahead and of_gap < 0.7 * of_hold
+
+
+def test_arviz_says_nothing_of_what_is_not(clips):
+    model, guide = PAIRS["DSAE", "Full"](FRAME)
+    x, mask = pad(clips)
+    mask[0, 2] = False
+    x[~mask] = torch.nan
+    found = to_arviz(model, guide, x, num_samples=3, mask=mask)
+    past = torch.arange(6) >= torch.tensor(LENGTHS).unsqueeze(1)
+    assert np.isnan(found["observed_data"]["x"].values).any((2, 3, 4)).tolist() == (~mask).tolist()
+    for group in ("posterior", "posterior_predictive"):
+        for site in {"z", "x"} & {*found[group]}:
+            values = found[group][site].values
+            nan = np.isnan(values).any((0, 1, *range(4, values.ndim)))
+            assert nan.tolist() == past.tolist()
+    assert not np.isnan(found["posterior"]["f"].values).any()
+    assert np.isfinite(found["log_likelihood"]["x"].values).all()
+    assert np.isfinite(found["sample_stats"]["log_weight"].values).all()
+
+
+def test_windows_are_inferred_alone_and_joined():
+    _, guide = PAIRS["DSAE", "Full"](FRAME)
+    x = torch.rand(2, 23, *FRAME)
+    latents, starts = infer_long(guide, x, window=8, overlap=4, batch_size=3)
+    assert starts.tolist() == [0, 4, 8, 12, 15]
+    assert latents["f"].shape == (2, 5, 5) and latents["z"].shape == (2, 23, 3)
+    ends = [0, 6, 10, 14, 17, 23]  # in the middle of what windows share, rounded down
+    ends[4] = (12 + 8 + 15) // 2
+    for w, start in enumerate(starts.tolist()):
+        alone = infer(guide, x[:, start : start + 8])
+        torch.testing.assert_close(latents["f"][:, w], alone["f"])
+        own = slice(ends[w], ends[w + 1])
+        here = slice(ends[w] - start, ends[w + 1] - start)
+        torch.testing.assert_close(latents["z"][:, own], alone["z"][:, here])
+
+
+@each_pair
+def test_one_window_is_infer(names):
+    _, guide = PAIRS[names](FRAME)
+    x = torch.rand(2, 5, *FRAME)
+    latents, starts = infer_long(guide, x.numpy(), window=9, overlap=0)
+    assert starts.tolist() == [0]
+    for site, expected in infer(guide, x).items():
+        found = latents[site] if expected.dim() == 3 else latents[site][:, 0]
+        torch.testing.assert_close(found, expected)
+
+
+def test_ten_minutes_from_a_file(tmp_path):
+    """15,000 frames of 64 x 64: f says where the content changes, and no more than a batch is read."""
+    torch.manual_seed(0)
+    guide = pyro_dsae.Factorised((1, 64, 64), f_dim=2, z_dim=2, channels=1, hidden=4, patch=4)
+    x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (1, 15_000, 1, 64, 64))
+    x[:, 9_000:] = 255
+    seen = []
+    guide.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[:-3]))
+    latents, starts = infer_long(guide, np.load(tmp_path / "x.npy", mmap_mode="r"), batch_size=4)
+    assert {*seen} <= {(n, 64) for n in range(1, 5)}
+    assert latents["z"].shape == (1, 15_000, 2) and latents["z"].isfinite().all()
+    moved = latents["f"][0].diff(dim=0).abs().sum(1) > 1e-4
+    assert [int(starts[w + 1]) for w in moved.nonzero()] == [s for s in starts if 8_936 < s < 9_048]
+
+
+def test_bad_windows():
+    _, guide = PAIRS["DSAE", "Full"](FRAME)
+    with pytest.raises(
+        ValueError, match="overlap must be at least 0 and less than window, 8, got 8"
+    ):
+        infer_long(guide, torch.rand(1, 20, *FRAME), window=8, overlap=8)
+    with pytest.raises(ValueError, match="window must be at least 1, got 0"):
+        infer_long(guide, torch.rand(1, 20, *FRAME), window=0)
+    with pytest.raises(ValueError, match=r"x must be \(batch, time, channels, height, width\)"):
+        infer_long(guide, torch.rand(20, *FRAME))
