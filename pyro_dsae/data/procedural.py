@@ -22,6 +22,7 @@ from .characters import (
     DIRECTIONS,
     NUM_FRAMES,
     NUM_VALUES,
+    SPLITS,
     Characters,
     split_characters,
 )
@@ -166,7 +167,7 @@ class ProceduralSprites(Characters):
         n = len(characters) * len(ACTIONS)
         nothing = torch.empty(n, NUM_FRAMES, 3, 1, 1, dtype=torch.uint8)
         super().__init__(nothing, characters, split=split, transform=transform)
-        generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
+        generator = torch.Generator().manual_seed(len(SPLITS) * seed + [*SPLITS].index(split))
         known = self.frame_labels
         for name in (*COLOURS, "direction"):
             known[name] = torch.randint(

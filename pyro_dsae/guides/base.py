@@ -35,7 +35,7 @@ class Summary(Protocol):
 
     features: int
 
-    def __call__(self, h: Tensor) -> Tensor: ...
+    def __call__(self, h: Tensor, mask: Tensor | None = None) -> Tensor: ...
 
 
 class SequenceGuide(Program):

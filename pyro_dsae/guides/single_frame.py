@@ -37,7 +37,10 @@ class SingleFrame(SequenceGuide):
 
 
 class FirstFrame(nn.Module):
-    """A dense layer on the first frame's features: ``(N, T, features)`` to ``(N, features)``."""
+    """A dense layer on the first frame's features: ``(N, T, features)`` to ``(N, features)``.
+
+    Where that frame is absent its features are those of the first that is present, as for every guide.
+    """
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -101,6 +101,9 @@ class Regularised(ReparametrisedELBO):
     labels: tuple[str, ...] = ()
     """Of the data, that it needs: ``fit`` passes them on, and so do ``SVI.step(x, speaker=...)``."""
 
+    takes_mask = False
+    """Whether frames may be absent: a further pass, or densities of pairs, know nothing of a mask."""
+
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
         if not 0 <= weight < math.inf:
@@ -130,6 +133,12 @@ class Regularised(ReparametrisedELBO):
         for name in self.labels:
             if name not in given:
                 raise ValueError(f"{type(self).__name__} needs the label {name!r}, got none")
+        for term in self.terms:
+            if given.get("mask") is not None and term.weight and not term.takes_mask:
+                raise ValueError(
+                    f"{type(term).__name__} takes sequences of one length whose frames are all present, got "
+                    "a mask"
+                )
         own = {name: given.pop(name) for name in dict.fromkeys(self.labels)}
         for term in self.terms:
             if term.weight:

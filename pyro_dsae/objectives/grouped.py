@@ -67,8 +67,12 @@ class Grouped(Regularised):
     A batch should hold several of each: :class:`pyro_dsae.data.Groups` sees to it. With a label of its own
     for each sequence it is the ELBO.
 
+    Sequences may have lengths of their own.
+
     :param by: the label, such as ``"speaker"``, of the data: ``fit(elbo=Grouped("speaker"))``.
     """
+
+    takes_mask = True
 
     def __init__(self, by: str) -> None:
         super().__init__()

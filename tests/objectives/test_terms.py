@@ -341,6 +341,22 @@ def test_fit_hands_the_label_to_the_objective_alone(make_pair, x):
         pyro_dsae.fit(*make_pair(), data, elbo=Grouped("speaker"), **options)
 
 
+def test_absent_frames(make_pair, x):
+    """Their terms would see padding; a group does not."""
+    mask = torch.ones(12, 4, dtype=torch.bool)
+    mask[:, 2:] = False
+    for name, make in OBJECTIVES.items():
+        message = f"{name} takes sequences of one length whose frames are all present, got a mask"
+        with pytest.raises(ValueError, match=message):
+            (make() + Grouped("who")).loss(*make_pair(), x, who=torch.arange(12), mask=mask)
+    losses = []
+    for padding in (0.0, 1.0):
+        pyro.set_rng_seed(0)
+        padded = torch.where(mask[..., None, None, None], x, padding)
+        losses.append(Grouped("who").loss(*make_pair(), padded, who=torch.arange(12), mask=mask))
+    assert losses[0] == losses[1]
+
+
 BAD = {
     "weight must be at least 0 and finite, got -1": lambda: MutualInformation(-1),
     "weight must be at least 0 and finite, got nan": lambda: SwapConsistency(math.nan),
