@@ -56,6 +56,7 @@ class Preset:
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
     decoder_rate: float | None = None  # of Muon, in place of Adam
+    few_frames: int | None = None  # of which f is inferred in evaluation too
     kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
 
     @property

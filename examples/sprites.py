@@ -58,6 +58,7 @@ PRESETS = {
         patch=2,
         steps=10_000,
         decoder_rate=0.02,
+        few_frames=2,
         kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
     ),
     "large": _LARGE,
@@ -83,10 +84,13 @@ def make_pair(
         laws["prior"] = preset.prior
     made = model(frame, modulated=True, **laws, **sizes)
     shared = {"prior": made.prior} if guide == "structured" else {}
+    strips = views.ShuffleStrips(preset.size // 16)
+    few = preset.few_frames
     return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
         content_encoder=True,
-        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(preset.size // 16)),
+        few_frames=few,
+        content_view=strips if few else nn.Sequential(views.FewFrames(2), strips),
         dynamics_view=views.Recolour(),
         **shared,
         **sizes,

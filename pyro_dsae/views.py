@@ -77,6 +77,30 @@ class FewFrames(nn.Module):
         return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
 
 
+class Even(nn.Module):
+    """So many frames of each sequence, evenly spaced and in order; all where there are no more.
+
+    >>> Even(2)(torch.arange(8.0).view(1, 8, 1)).flatten().tolist()
+    [2.0, 6.0]
+    """
+
+    def __init__(self, num_frames: int) -> None:
+        super().__init__()
+        check_whole(1, num_frames=num_frames)
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_present(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))[0]
+
+    def of_present(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of frames present, ``(N, T)``: where these are too few, padding stands at the end."""
+        few, there = min(self.num_frames, x.shape[1]), mask.sum(1, keepdim=True)
+        i = torch.arange(few, device=x.device)
+        which = torch.where(there > few, (2 * i + 1) * there // (2 * few), i)
+        order = mask.int().argsort(dim=1, descending=True, stable=True).gather(1, which)
+        return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
+
+
 class ShuffleStrips(nn.Module):
     """Cut each frame into upright strips ``width`` pixels wide and put them into random order.
 
@@ -144,6 +168,7 @@ class Views(Protocol):
     frames_at_once: int | None
     encoder: nn.Module
     content_encoder: nn.Module | None
+    few_frames: int | None
     content_view: View | None
     dynamics_view: View | None
 
@@ -163,9 +188,15 @@ def encode_views(guide: Views, x: Tensor, mask: Tensor | None = None) -> tuple[S
         h = over_frames(encoder, x, len(guide.frame_shape), guide.frames_at_once)
         return filled(h, *mask) if mask else h, *mask
 
+    all_of_x: Seen = (x,) if mask is None else (x, mask)
+    few = all_of_x
+    if guide.few_frames is not None:
+        few = look(
+            FewFrames(guide.few_frames) if guide.training else Even(guide.few_frames), x, mask
+        )
     x_f, x_z = (
-        look(view, x, mask) if guide.training and view else ((x,) if mask is None else (x, mask))
-        for view in (guide.content_view, guide.dynamics_view)
+        look(view, *seen) if guide.training and view else seen
+        for view, seen in ((guide.content_view, few), (guide.dynamics_view, all_of_x))
     )
     h_z = encode(guide.encoder, *x_z)
     if x_f[0] is x_z[0] and guide.content_encoder is None:
@@ -173,7 +204,7 @@ def encode_views(guide: Views, x: Tensor, mask: Tensor | None = None) -> tuple[S
     return encode(guide.content_encoder or guide.encoder, *x_f), h_z
 
 
-def look(view: View, x: Tensor, mask: Tensor | None) -> Seen:
+def look(view: View, x: Tensor, mask: Tensor | None = None) -> Seen:
     """What a view shows of x ``(N, T, *frame)``."""
     if mask is None:
         return (view(x),)
@@ -181,7 +212,7 @@ def look(view: View, x: Tensor, mask: Tensor | None) -> Seen:
         for part in view:
             x, mask = look(part, x, mask)
         return x, mask
-    if isinstance(view, FewFrames):
+    if isinstance(view, FewFrames | Even):
         return view.of_present(x, mask)
     seen = view(x)
     if seen.shape[:2] != mask.shape:

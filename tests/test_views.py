@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pyro
 import pytest
 import torch
 from conftest import GUIDES, SIZES
+from pyro.infer import Trace_ELBO
 from torch import nn
 
 import pyro_dsae
@@ -79,3 +81,52 @@ class TestViews:
         f, z = PosteriorMean()(guide)(x)
         assert torch.equal(*f[:2]) and not torch.equal(*z[:2])
         assert not torch.equal(*pyro_dsae.infer(guide, x)["f"][:2])
+
+
+class TestFewFrames:
+    """q(f | .) of a few frames, in evaluation as in training."""
+
+    @pytest.mark.parametrize("guide", [pyro_dsae.Factorised, pyro_dsae.Full, pyro_dsae.Pairwise])
+    def test_it_trains_as_the_view_does(self, make_pair, guide):
+        x = torch.rand(4, 6, 3, 16, 16)
+        losses = []
+        for options in ({"few_frames": 2}, {"content_view": views.FewFrames(2)}):
+            model, q = make_pair(guide=guide)
+            q = guide((3, 16, 16), **SIZES, **options)
+            q.load_state_dict(make_pair(guide=guide)[1].state_dict())
+            pyro.set_rng_seed(3)
+            losses.append(Trace_ELBO()(model, q)(x).item())
+        assert losses[0] == losses[1]
+
+    def test_in_evaluation_f_is_of_even_frames_and_z_of_all(self, make_pair):
+        _, guide = make_pair()
+        few = pyro_dsae.Factorised((3, 16, 16), **SIZES, few_frames=2)
+        few.load_state_dict(guide.state_dict())
+        x = torch.rand(4, 8, 3, 16, 16)
+        seen, whole = pyro_dsae.infer(few, x), pyro_dsae.infer(guide, x)
+        assert seen["f"].equal(pyro_dsae.infer(guide, x[:, [2, 6]])["f"])
+        assert seen["z"].equal(whole["z"]) and not seen["f"].equal(whole["f"])
+
+    def test_of_those_present(self):
+        x = torch.arange(8.0).view(1, 8, 1).expand(3, 8, 1)
+        mask = torch.tensor([[1] * 8, [0, 1, 0, 1, 1, 0, 1, 0], [0, 0, 0, 1, 0, 0, 0, 0]]).bool()
+        few, present = views.Even(2).of_present(x, mask)
+        assert few[:2, :, 0].tolist() == [[2, 6], [3, 6]] and few[2, 0] == 3
+        assert present.tolist() == [[True, True], [True, True], [True, False]]
+        assert views.Even(20)(x).equal(x)
+
+    def test_a_padded_batch_is_its_sequences_one_by_one(self):
+        guide = pyro_dsae.Full((3, 16, 16), **SIZES, few_frames=2).eval()
+        x = torch.rand(2, 6, 3, 16, 16)
+        mask = torch.arange(6) < torch.tensor([[6], [3]])
+        f = pyro_dsae.infer(guide, x, mask=mask)["f"]
+        for n, length in enumerate((6, 3)):
+            alone = pyro_dsae.infer(guide, x[n : n + 1, :length])["f"]
+            torch.testing.assert_close(f[n : n + 1], alone, rtol=1e-5, atol=1e-6)
+
+    def test_it_is_saved(self, make_pair, tmp_path):
+        guide = pyro_dsae.Factorised((3, 16, 16), **SIZES, few_frames=2)
+        pyro_dsae.save(tmp_path / "pair", make_pair()[0], guide)
+        assert pyro_dsae.load(tmp_path / "pair")[1].few_frames == 2
+        with pytest.raises(ValueError, match="few_frames must be at least 1, got 0"):
+            pyro_dsae.Factorised((3, 16, 16), **SIZES, few_frames=0)

@@ -51,6 +51,8 @@ class SequenceGuide(Program):
     :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
     :param content_encoder: an encoder for f alone: a module, True for the default, or ``"pooled"`` for
         :class:`~pyro_dsae.nn.PooledEncoder`; otherwise f and z share ``encoder``.
+    :param few_frames: q(f | .) is of so many frames, drawn at random while it trains and evenly spaced
+        otherwise: an LSTM that has only seen two at a time makes less of eight.
     :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
     :param dynamics_view: what q(z | .) sees of x while it trains.
     :param frames_at_once: where there are more, frames are encoded in chunks of so many; see
@@ -72,6 +74,7 @@ class SequenceGuide(Program):
         hidden: int = 256,
         encoder: nn.Module | None = None,
         content_encoder: nn.Module | str | bool = False,
+        few_frames: int | None = None,
         content_view: View | None = None,
         dynamics_view: View | None = None,
         frames_at_once: int | None = None,
@@ -79,7 +82,8 @@ class SequenceGuide(Program):
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         check_whole(1, f_dim=f_dim, z_dim=z_dim, hidden=hidden, frames_at_once=frames_at_once)
-        self.f_dim, self.z_dim = f_dim, z_dim
+        check_whole(1, few_frames=few_frames)
+        self.f_dim, self.z_dim, self.few_frames = f_dim, z_dim, few_frames
         self.encoder = encoder or self.default_encoder(self.frame_shape, hidden, channels, patch)
         self.content_encoder = self._content_encoder(content_encoder, hidden, channels, patch)
         self.content_view, self.dynamics_view = content_view, dynamics_view
