@@ -8,14 +8,16 @@ and z ``(T, z_dim)``.
 
 from .directions import Directions
 from .entries import Entry, check_shown, read_clip, read_data, take_apart
-from .films import card, film
+from .films import Shown, beside, crossed, film
 from .pictures import forecasts, fresh_contents, fresh_dynamics, matrix, mixed, moved, swap
 
 __all__ = [
     "Directions",
     "Entry",
-    "card",
+    "Shown",
+    "beside",
     "check_shown",
+    "crossed",
     "film",
     "forecasts",
     "fresh_contents",

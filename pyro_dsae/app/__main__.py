@@ -15,7 +15,7 @@ from .entries import read_data
 PRETRAINED = Path(__file__).parents[2] / "pretrained"
 
 
-def shipped(folder: Path = PRETRAINED) -> Path | None:
+def shipped(folder: Path) -> Path | None:
     """A pair of images that ships with the checkout: sprites before all others; None where there is none."""
     found = sorted(path.parent for path in folder.glob("*/index.json"))
     return next((path for path in found if "sprites" in path.name), None)
@@ -38,11 +38,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
-    model = options.model or shipped()
+    model = options.model or shipped(PRETRAINED)
     if model is None:
-        sys.exit(
-            "no pair ships with this package: python -m pyro_dsae.app FOLDER, as pyro_dsae.save wrote it"
-        )
+        sys.exit("name a pair, none ships here: python -m pyro_dsae.app FOLDER, as pyro_dsae.save wrote")
     with TemporaryDirectory(prefix="pyro-dsae-app-") as folder:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         try:
@@ -57,8 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(str(error))
         about = f"`{model}`, sequences of {f'`{options.data}`' if options.data else 'its own'}"
         blocks = build(stage, folder, about=about)
-        print(f"http://{options.host}:{options.port or '7860 or the next free one'}", flush=True)
-        serve(blocks, host=options.host, port=options.port, browser=not options.no_browser)
+        address = serve(
+            blocks, host=options.host, port=options.port, browser=not options.no_browser
+        )
+        print(f"the explorer is at {address}, until Ctrl-C", flush=True)
+        blocks.block_thread()
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .entries import Entry
 
-WIDTH, HEIGHT, SIDE = 900, 560, 56
+WIDTH, HEIGHT, SIDE = 600, 440, 56
 COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb")
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from html import escape
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -15,12 +16,11 @@ from torch import Tensor
 from ..plotting import animate, swap_figure
 
 MILLISECONDS = 125  # a frame
-_TYPES = {"gif": "image/gif", "mp4": "video/mp4"}
+Kind = Literal["gif", "mp4"]
+_TYPES: dict[str, str] = {"gif": "image/gif", "mp4": "video/mp4"}
 
 
-def film(
-    sequences: Tensor, kind: Literal["gif", "mp4"], *, columns: int | None = None, scale: int = 1
-) -> bytes:
+def film(sequences: Tensor, kind: Kind, *, columns: int | None = None, scale: int = 1) -> bytes:
     """Sequences ``(N, T, channels, height, width)`` side by side, see :func:`pyro_dsae.plotting.animate`."""
     with TemporaryDirectory() as folder:
         path = Path(folder, f"film.{kind}")
@@ -28,9 +28,7 @@ def film(
         return path.read_bytes()
 
 
-def swap_film(
-    content: Tensor, motion: Tensor, swapped: Tensor, kind: Literal["gif", "mp4"]
-) -> bytes:
+def swap_film(content: Tensor, motion: Tensor, swapped: Tensor, kind: Kind) -> bytes:
     """The matrix of swaps, see :func:`pyro_dsae.plotting.swap_figure`."""
     with TemporaryDirectory() as folder:
         path = Path(folder, f"film.{kind}")
@@ -38,38 +36,53 @@ def swap_film(
         return path.read_bytes()
 
 
-def kinds() -> tuple[Literal["gif", "mp4"], ...]:
-    """The kinds of films that can be written here: MP4 needs PyAV."""
-    return ("gif", "mp4") if find_spec("av") else ("gif",)
+@dataclass(frozen=True)
+class Shown:
+    """A film on the page.
 
-
-def address(data: bytes, kind: str) -> str:
-    """The bytes of a film as a ``data:`` address."""
-    return f"data:{_TYPES[kind]};base64,{b64encode(data).decode()}"
-
-
-def figure(films: dict[str, bytes], captions: Sequence[str], name: str, width: str = "auto") -> str:
-    """HTML of a GIF with captions below its columns, and links that save each film as ``name``."""
-    links = " ".join(
-        f'<a download="{escape(name)}.{kind}" href="{address(data, kind)}">{kind.upper()}</a>'
-        for kind, data in films.items()
-    )
-    below = "".join(f"<span>{escape(caption)}</span>" for caption in captions)
-    image = f'<img alt="{escape(", ".join(captions))}" src="{address(films["gif"], "gif")}">'
-    return (
-        f'<figure class="film" style="width: {width}">{image}<figcaption>{below}</figcaption>'
-        f"<p>Take it home: {links}</p></figure>"
-    )
-
-
-def card(
-    sequences: Tensor, captions: Sequence[str], name: str, *, columns: int | None = None
-) -> str:
-    """HTML of sequences ``(N, T, channels, height, width)`` that play side by side.
-
-    :param captions: below the columns, one each.
+    :param film: writes it, as a kind of film.
+    :param captions: below its columns.
     :param name: of the files to save.
+    :param columns: how wide it may grow, in columns.
+    :param lines: of Pyro, that make it.
     """
-    columns = columns or len(sequences)
-    films = {kind: film(sequences, kind, columns=columns) for kind in kinds()}
-    return figure(films, captions, name, f"min(100%, {columns * 13}rem)")
+
+    film: Callable[[Kind], bytes]
+    captions: Sequence[str]
+    name: str
+    columns: float
+    lines: str
+
+    def html(self) -> str:
+        """A GIF that plays, with its captions, and a link that saves it."""
+        gif = _address(self.film("gif"), "gif")
+        below = "".join(f"<span>{escape(caption)}</span>" for caption in self.captions)
+        said = escape(", ".join(self.captions) or self.name)
+        return (
+            f'<figure class="film" style="width: min(100%, {13 * self.columns:g}rem)">'
+            f'<img alt="{said}" src="{gif}"><figcaption>{below}</figcaption>'
+            f'<p><a download="{self.name}.gif" href="{gif}">Save as GIF</a></p></figure>'
+        )
+
+    def link(self, kind: Kind) -> str:
+        """A link that saves the film as another kind."""
+        address = _address(self.film(kind), kind)
+        return f'<a download="{self.name}.{kind}" href="{address}">{self.name}.{kind}</a>'
+
+
+def beside(sequences: Tensor, captions: Sequence[str], name: str, lines: str) -> Shown:
+    """Sequences ``(N, T, channels, height, width)`` that play side by side, each with its caption."""
+    count = len(sequences)
+    return Shown(partial(film, sequences, columns=count), captions, name, count, lines)
+
+
+def crossed(
+    content: Tensor, motion: Tensor, swapped: Tensor, captions: Sequence[str], name: str, lines: str
+) -> Shown:
+    """The matrix of swaps, its contents ``(A, T, ...)`` and motions ``(B, T, ...)`` at the edges."""
+    write = partial(swap_film, content, motion, swapped)
+    return Shown(write, captions, name, 0.5 * (1 + len(motion)), lines)
+
+
+def _address(data: bytes, kind: Kind) -> str:
+    return f"data:{_TYPES[kind]};base64,{b64encode(data).decode()}"

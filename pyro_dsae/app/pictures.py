@@ -1,4 +1,4 @@
-"""What the page shows, as frames ``(sequences, T, channels, height, width)``: thin over :mod:`pyro_dsae.control`.
+"""What the page shows, as frames ``(sequences, T, channels, height, width)``, by :mod:`pyro_dsae.control`.
 
 Entries are of any lengths; where one stands beside another, it starts anew when it has ended.
 """
@@ -74,8 +74,8 @@ def moved(
     :param f_moves: standard deviations, one for each of the first directions of f.
     :param z_moves: the same of z.
     """
-    f = content.f + torch.tensor([*f_moves]) @ directions.f[: len(f_moves)]
-    z = motion.z + torch.tensor([*z_moves]) @ directions.z[: len(z_moves)]
+    f = content.f + torch.tensor([*f_moves], dtype=torch.float32) @ directions.f[: len(f_moves)]
+    z = motion.z + torch.tensor([*z_moves], dtype=torch.float32) @ directions.z[: len(z_moves)]
     both = torch.stack([content.f, f]), torch.stack([motion.z, z])
     return control.generate(model, f=both[0], z=both[1])
 
@@ -88,7 +88,10 @@ def fresh_dynamics(model: nn.Module, content: Entry, steps: int, draws: int = 4)
 
 @alone
 def fresh_contents(model: nn.Module, motion: Entry, steps: int, draws: int = 4) -> Tensor:
-    """Contents drawn from the prior in one motion, which goes on as its prior does: ``(draws, steps, ...)``."""
+    """Contents drawn from the prior in one motion, which goes on as its prior does.
+
+    Frames are ``(draws, steps, ...)``.
+    """
     z = motion.z[:steps].expand(draws, -1, -1)
     return control.generate(model, z=z, num_frames=steps)
 
@@ -97,9 +100,9 @@ def fresh_contents(model: nn.Module, motion: Entry, steps: int, draws: int = 4) 
 def forecasts(
     model: nn.Module, guide: nn.Module, entry: Entry, seen: int, ahead: int, futures: int = 3
 ) -> Tensor:
-    """The sequence, then futures after ``seen`` frames, which are faded: ``(1 + futures, seen + ahead, ...)``.
+    """The sequence, and futures after ``seen`` frames, which are faded.
 
-    In the sequence itself, what is past its end is white.
+    Frames are ``(1 + futures, seen + ahead, ...)``. In the sequence itself, what is past its end is white.
     """
     x = entry.x[:seen]
     after = control.forecast(model, guide, x[None], ahead, num_futures=futures)[:, 0].cpu()

@@ -1,4 +1,7 @@
-"""The lines of Pyro that make what the page shows, to copy. Sequences are ``(1, T, channels, height, width)``."""
+"""The lines of Pyro that make what the page shows, to copy.
+
+Sequences there are ``(1, T, channels, height, width)``.
+"""
 
 from __future__ import annotations
 
