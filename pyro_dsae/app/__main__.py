@@ -40,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     model = options.model or shipped(PRETRAINED)
     if model is None:
-        sys.exit("name a pair, none ships here: python -m pyro_dsae.app FOLDER, as pyro_dsae.save wrote")
+        sys.exit(
+            "name a pair, none ships here: python -m pyro_dsae.app FOLDER, as pyro_dsae.save wrote"
+        )
     with TemporaryDirectory(prefix="pyro-dsae-app-") as folder:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         try:

@@ -31,7 +31,7 @@ HINTS = {
 SAVE = "() => setTimeout(() => document.querySelector('#mp4-link a').click(), 50)"
 
 CSS = """
-.gradio-container { max-width: 76rem !important; margin: auto; }
+.gradio-container main { width: 100%; max-width: 76rem !important; margin: auto; box-sizing: border-box; }
 figure.film { margin: 0 auto; max-width: 100%; }
 figure.film img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
 figure.film figcaption { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr;
@@ -41,10 +41,11 @@ figure.film a { margin: 0 .3rem; text-decoration: underline; }
 .pick .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)) !important; }
 .pick .thumbnail-item { min-width: 0; }
 .pick .caption-label { display: none; }
+#mp4 { align-self: center; width: auto; background: none; text-decoration: underline; }
 #mp4-link { display: none; }
 @media (max-width: 800px) {
   #main { flex-direction: column; }
-  #main > * { min-width: 0 !important; width: 100%; }
+  #main > * { min-width: 0 !important; width: 100%; flex: none; }
 }
 .pick .thumbnail-item img { image-rendering: pixelated; }
 #map img { image-rendering: pixelated; cursor: crosshair; }
@@ -193,7 +194,7 @@ def _controls(tab: str, stage: Stage, controls: dict[str, Any], buttons: dict[st
 
     def slider(name: str, low: float, high: float, value: float, step: float, label: str) -> None:
         controls[name] = gr.Slider(
-            low, high, value, step=step, label=label, min_width=120, elem_id=name.replace(" ", "-")
+            low, high, value, step=step, label=label, min_width=220, elem_id=name.replace(" ", "-")
         )
 
     longest = max(len(entry.x) for entry in stage.entries)
