@@ -55,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stage = Stage(*pair, entries, str(model))
         except (ImportError, OSError, ValueError) as error:
             sys.exit(str(error))
-        about = f"`{model}`, sequences of {f'`{options.data}`' if options.data else 'its own'}"
+        data = f"of `{Path(options.data).name}`" if options.data else "that it draws"
+        about = f"`{Path(model).name}` and sequences {data}"
         blocks = build(stage, folder, about=about)
         address = serve(
             blocks, host=options.host, port=options.port, browser=not options.no_browser

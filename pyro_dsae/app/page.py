@@ -41,7 +41,8 @@ figure.film a { margin: 0 .3rem; text-decoration: underline; }
 .pick .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)) !important; }
 .pick .thumbnail-item { min-width: 0; }
 .pick .caption-label { display: none; }
-#mp4 { align-self: center; width: auto; background: none; text-decoration: underline; }
+figure.film a, #mp4 { color: var(--link-text-color); font-size: 1rem; font-weight: normal; }
+#mp4 { align-self: center; width: auto; background: none; text-decoration: underline; margin-top: -1rem; }
 #mp4-link { display: none; }
 @media (max-width: 800px) {
   #main { flex-direction: column; }
@@ -194,7 +195,13 @@ def _controls(tab: str, stage: Stage, controls: dict[str, Any], buttons: dict[st
 
     def slider(name: str, low: float, high: float, value: float, step: float, label: str) -> None:
         controls[name] = gr.Slider(
-            low, high, value, step=step, label=label, min_width=220, elem_id=name.replace(" ", "-")
+            low,
+            high,
+            value,
+            step=step,
+            label=label,
+            min_width=220,
+            elem_id=f"slide-{name}".replace(" ", "-"),
         )
 
     longest = max(len(entry.x) for entry in stage.entries)

@@ -57,6 +57,7 @@ class Visitor:
         self.asked, self.wrong = set(), []
         self.page.on("request", lambda request: self.asked.add(request.url))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.set_default_timeout(10_000)
         self.page.goto(address)
         self.page.wait_for_selector("#film img")
         self.page.wait_for_selector("#motions .thumbnail-item")
@@ -80,7 +81,7 @@ class Visitor:
         return self.after(self.page.get_by_role("tab", name=tab, exact=True).click)
 
     def slide(self, name, value):
-        box = self.page.locator(f"#{name} input[type=number]")
+        box = self.page.locator(f"#slide-{name} input[type=number]")
         return self.after(lambda: (box.fill(str(value)), box.press("Enter")))
 
 
@@ -124,8 +125,8 @@ def test_a_click_on_the_map_picks(visitor):
 def test_every_control_moves_the_picture(visitor):
     visitor.open("Walk")
     assert captions(visitor) == ["from", "between", "to"]
-    visitor.slide("walk-content", 0.9)
-    visitor.slide("walk-motion", 0.2)
+    visitor.slide("content", 0.9)
+    visitor.slide("motion", 0.2)
     visitor.open("Directions")
     visitor.slide("f-1", 2)
     visitor.slide("z-1", -2)
