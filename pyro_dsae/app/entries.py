@@ -87,7 +87,7 @@ def read_data(
     if source is None:
         drawn = generate(model, batch_size=count, num_frames=8).cpu()
         return take_apart(model, guide, list(drawn), [f"drawn {i + 1}" for i in range(count)])
-    shape: tuple[int, int, int] = getattr(model, "frame_shape", ())  # type: ignore[assignment]
+    shape: Any = model.frame_shape
     data: Any = _open(source, shape, frames)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     chosen = order[:count].sort().values.tolist()
@@ -136,8 +136,8 @@ def read_clip(path: str | Path, model: nn.Module, guide: nn.Module, name: str) -
     :raises ValueError: in one line with ``name`` in place of the path, if it is no video or has more than
         :data:`LONGEST` frames.
     """
-    channels, *size = getattr(model, "frame_shape", ())
-    options: Any = {"size": tuple(size), "grey": channels == 1, "keep": "none"}
+    shape: Any = model.frame_shape
+    options: Any = {"size": shape[1:], "grey": shape[0] == 1, "keep": "none"}
     try:
         clips = Clips(path, num_frames=1, windows="tiled", **options)
         (length,) = clips.lengths

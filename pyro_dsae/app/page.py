@@ -101,8 +101,14 @@ def build(stage: Stage, folder: str | Path, *, about: str = "") -> gr.Blocks:
                 mp4 = gr.Button("Save as MP4", size="sm", elem_id="mp4")
                 link = gr.HTML(elem_id="mp4-link")
                 with gr.Accordion("The lines of Pyro that made it", open=False):
-                    options: Any = {"language": "python", "interactive": False, "show_label": False}
-                    code = gr.Code(first.lines, elem_id="code", **options)
+                    code = gr.Code(
+                        first.lines,
+                        language="python",
+                        interactive=False,
+                        show_label=False,
+                        wrap_lines=True,
+                        elem_id="code",
+                    )
 
         inputs = [choice, *controls.values()]
         outputs = [choice, picture, code, last]

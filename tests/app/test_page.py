@@ -130,6 +130,7 @@ def test_every_control_moves_the_picture(visitor):
     visitor.open("Directions")
     visitor.slide("f-1", 2)
     visitor.slide("z-1", -2)
+    visitor.page.get_by_text("The lines of Pyro that made it").click()
     assert "torch.tensor([2.0," in visitor.page.locator("#code").text_content()
     visitor.after(visitor.page.locator("#button-directions").click)
     visitor.open("Fresh")
