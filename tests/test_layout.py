@@ -26,7 +26,7 @@ FLOORS = [
     {"saving", "training", "control", "inference_data"},
     {"metrics"},
     {"plotting"},
-    {"__main__"},
+    {"app", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -1,0 +1,32 @@
+"""The explorer: a page in the browser on which a pair takes sequences apart, under one's hands.
+
+``python -m pyro_dsae.app MODEL --data FOLDER`` opens it; it needs the extra ``app``. What makes the pictures
+are plain functions of the model and of sequences that were taken apart, :class:`Entry`; they need no browser,
+and run one at a time, since Pyro has one stack of handlers a process. Frames are images, f is ``(f_dim,)``
+and z ``(T, z_dim)``.
+"""
+
+from .directions import Directions
+from .entries import Entry, check_shown, read_clip, read_data, take_apart
+from .films import Shown, beside, crossed, film
+from .pictures import forecasts, fresh_contents, fresh_dynamics, matrix, mixed, moved, swap
+
+__all__ = [
+    "Directions",
+    "Entry",
+    "Shown",
+    "beside",
+    "check_shown",
+    "crossed",
+    "film",
+    "forecasts",
+    "fresh_contents",
+    "fresh_dynamics",
+    "matrix",
+    "mixed",
+    "moved",
+    "read_clip",
+    "read_data",
+    "swap",
+    "take_apart",
+]

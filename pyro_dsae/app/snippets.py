@@ -1,0 +1,67 @@
+"""The lines of Pyro that make what the page shows, to copy.
+
+Sequences there are ``(1, T, channels, height, width)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+_START = """\
+import pyro_dsae, torch
+from pyro import poutine
+
+model, guide = pyro_dsae.load({pair!r})
+"""
+
+_LINES = {
+    "Swap": """\
+f = pyro_dsae.infer(guide, content)["f"]
+z = pyro_dsae.infer(guide, motion)["z"]
+swapped = poutine.condition(model, data={{"f": f, "z": z}})(num_frames=z.shape[1])
+""",
+    "Walk": """\
+a, b = pyro_dsae.infer(guide, content), pyro_dsae.infer(guide, motion)  # of one length
+f = a["f"].lerp(b["f"], {content_share})
+z = a["z"].lerp(b["z"], {motion_share})
+frames = poutine.condition(model, data={{"f": f, "z": z}})(num_frames=z.shape[1])
+""",
+    "Directions": """\
+many = pyro_dsae.infer(guide, x)  # x: sequences, (N, T, channels, height, width)
+axes = {{}}  # principal directions, a standard deviation long
+for site, values in {{"f": many["f"], "z": many["z"].flatten(0, 1)}}.items():
+    _, scales, rows = torch.linalg.svd(values - values.mean(0), full_matrices=False)
+    axes[site] = rows * scales[:, None] / len(values) ** 0.5
+f = pyro_dsae.infer(guide, content)["f"] + torch.tensor({f_moves}) @ axes["f"][:{f_count}]
+z = pyro_dsae.infer(guide, motion)["z"] + torch.tensor({z_moves}) @ axes["z"][:{z_count}]
+frames = poutine.condition(model, data={{"f": f, "z": z}})(num_frames=z.shape[1])
+""",
+    "Fresh motions": """\
+f = pyro_dsae.infer(guide, content)["f"].expand({draws}, -1)
+frames = poutine.condition(model, data={{"f": f}})(batch_size={draws}, num_frames={steps})
+""",
+    "Fresh contents": """\
+z = pyro_dsae.infer(guide, motion)["z"][:, :{steps}].expand({draws}, -1, -1)
+frames = pyro_dsae.generate(model, z=z, num_frames={steps})  # f drawn; z goes on as its prior does
+""",
+    "Forecast": """\
+futures = pyro_dsae.forecast(model, guide, motion[:, :{seen}], {ahead}, num_futures={futures})
+""",
+    "Matrix": """\
+f = torch.cat([pyro_dsae.infer(guide, x)["f"] for x in contents])
+z = torch.cat([pyro_dsae.infer(guide, x)["z"][:, :{steps}] for x in motions])
+data = {{"f": f.repeat_interleave(len(z), 0), "z": z.repeat(len(f), 1, 1)}}
+frames = poutine.condition(model, data=data)(batch_size=len(f) * len(z), num_frames={steps})
+""",
+}
+
+
+def snippet(kind: str, pair: str, **values: Any) -> str:
+    """The lines for one kind of picture.
+
+    :param kind: ``Swap``, ``Walk``, ``Directions``, ``Fresh motions``, ``Fresh contents``, ``Forecast`` or
+        ``Matrix``.
+    :param pair: folder or id of the pair.
+    :param values: what the kind was made with.
+    """
+    return (_START + _LINES[kind]).format(pair=pair, **values)

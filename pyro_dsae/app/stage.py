@@ -1,0 +1,157 @@
+"""What the tabs show, from the choices of one session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import pictures
+from .directions import Directions
+from .entries import Entry, check_shown
+from .films import MILLISECONDS, Shown, beside, crossed
+from .pictures import looped
+from .snippets import snippet
+
+TABS = ("Swap", "Walk", "Directions", "Fresh", "Forecast", "Matrix")
+MOTIONS, CONTENTS = "motions for this content", "contents for this motion"
+DRAWS = 4
+MOST_ROWS = 6  # and columns of the matrix
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a session has chosen.
+
+    :param tab: one of :data:`TABS`.
+    :param content: number of an entry, those of one's own after all others.
+    :param motion: the same.
+    :param own: what was uploaded.
+    :param rows: contents of the matrix.
+    :param columns: its motions.
+    """
+
+    tab: str = "Swap"
+    content: int = 0
+    motion: int = 1
+    own: tuple[Entry, ...] = ()
+    rows: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+
+    def picked(
+        self, *, tab: str | None = None, content: int | None = None, motion: int | None = None
+    ) -> Choice:
+        """With another tab, content or motion; in the matrix they are added as rows and columns."""
+        new = replace(
+            self,
+            tab=tab or self.tab,
+            content=self.content if content is None else content,
+            motion=self.motion if motion is None else motion,
+        )
+        if new.tab != "Matrix":
+            return new
+        rows, columns = _grown(new.rows, new.content), _grown(new.columns, new.motion)
+        return replace(new, rows=rows, columns=columns)
+
+    def cleared(self) -> Choice:
+        """With a matrix of one cell."""
+        return replace(self, rows=(self.content,), columns=(self.motion,))
+
+
+def _grown(chosen: tuple[int, ...], new: int) -> tuple[int, ...]:
+    """With one more at the end, where it is not there yet; the oldest falls out."""
+    return chosen if new in chosen else (*chosen, new)[-MOST_ROWS:]
+
+
+class Stage:
+    """What the tabs show, as HTML and lines of Pyro, from the choices of one session.
+
+    :param pair: folder or id of the pair, as the lines name it.
+    """
+
+    def __init__(
+        self, model: nn.Module, guide: nn.Module, entries: Sequence[Entry], pair: str
+    ) -> None:
+        check_shown(model, guide)
+        if len(entries) < 2:
+            raise ValueError(f"the explorer needs at least 2 sequences, got {len(entries)}")
+        self.model, self.guide, self.entries, self.pair = model, guide, [*entries], pair
+        self.directions = Directions.of(entries)
+
+    def draw(self, choice: Choice, values: Mapping[str, Any]) -> Shown:
+        """The tab's film.
+
+        :param values: of its controls by name: ``content`` and ``motion`` (shares), ``f 1``, ``z 1``, ...
+            (standard deviations), ``what`` (is fresh), ``steps``, ``seen`` and ``ahead`` (frames).
+        """
+        known = [*self.entries, *choice.own]
+        a, b = known[choice.content], known[choice.motion]
+        if choice.tab == "Swap":
+            return self.swap(a, b)
+        if choice.tab == "Walk":
+            return self.walk(a, b, values["content"], values["motion"])
+        if choice.tab == "Directions":
+            f, z = (
+                [float(values[f"{site} {i + 1}"]) for i in range(len(axes))]
+                for site, axes in (("f", self.directions.f), ("z", self.directions.z))
+            )
+            return self.move(a, b, f, z)
+        if choice.tab == "Fresh":
+            return self.fresh(a, b, values["what"], int(values["steps"]))
+        if choice.tab == "Forecast":
+            return self.forecast(b, int(values["seen"]), int(values["ahead"]))
+        if choice.tab == "Matrix":
+            rows, columns = ([known[i] for i in some] for some in (choice.rows, choice.columns))
+            return self.matrix(rows, columns)
+        raise ValueError(f"tab must be one of {', '.join(TABS)}, got {choice.tab!r}")
+
+    def swap(self, a: Entry, b: Entry) -> Shown:
+        shown = pictures.swap(self.model, a, b)
+        captions = ["content", "motion", "content in motion"]
+        return beside(shown, captions, "swap", snippet("Swap", self.pair))
+
+    def walk(self, a: Entry, b: Entry, content: float, motion: float) -> Shown:
+        between = pictures.mixed(self.model, a, b, content, motion)[0]
+        shown = _going_on([looped(a.x, len(b.x)), between, b.x])
+        lines = snippet("Walk", self.pair, content_share=content, motion_share=motion)
+        return beside(shown, ["from", "between", "to"], "walk", lines)
+
+    def move(self, a: Entry, b: Entry, f: Sequence[float], z: Sequence[float]) -> Shown:
+        shown = pictures.moved(self.model, a, b, self.directions, f, z)
+        values = {"f_moves": f, "z_moves": z, "f_count": len(f), "z_count": len(z)}
+        lines = snippet("Directions", self.pair, **values)
+        return beside(_going_on([*shown]), ["as it is", "moved"], "directions", lines)
+
+    def fresh(self, a: Entry, b: Entry, what: str, steps: int) -> Shown:
+        if what == MOTIONS:
+            kind, shown = "Fresh motions", pictures.fresh_dynamics(self.model, a, steps, DRAWS)
+        else:
+            kind, shown = "Fresh contents", pictures.fresh_contents(self.model, b, steps, DRAWS)
+        captions = [f"draw {i + 1}" for i in range(DRAWS)]
+        return beside(shown, captions, "fresh", snippet(kind, self.pair, draws=DRAWS, steps=steps))
+
+    def forecast(self, b: Entry, seen: int, ahead: int) -> Shown:
+        seen, futures = min(seen, len(b.x)), DRAWS - 1
+        shown = pictures.forecasts(self.model, self.guide, b, seen, ahead, futures)
+        captions = ["as it went on", *(f"future {i + 1}" for i in range(futures))]
+        lines = snippet("Forecast", self.pair, seen=seen, ahead=ahead, futures=futures)
+        return beside(shown, captions, "forecast", lines)
+
+    def matrix(self, contents: Sequence[Entry], motions: Sequence[Entry]) -> Shown:
+        cells = pictures.matrix(self.model, contents, motions)
+        steps = cells.shape[2]
+        rows, columns = (
+            torch.stack([looped(entry.x, steps) for entry in some]) for some in (contents, motions)
+        )
+        lines = snippet("Matrix", self.pair, steps=steps)
+        return crossed(rows, columns, cells, [], "matrix", lines)
+
+
+def _going_on(sequences: Sequence[Tensor]) -> Tensor:
+    """Begun at the frame that the clock is at: a film that takes another's place goes on where that was."""
+    shown = torch.stack([*sequences])
+    return shown.roll(-int(1000 * time.monotonic() / MILLISECONDS), dims=1)
