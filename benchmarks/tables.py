@@ -47,9 +47,7 @@ def render(rows: Rows) -> str:
 
 def filled(text: str) -> str:
     """A page with each of its tables made anew."""
-    return MARKED.sub(
-        lambda found: f"{found[1]}\n{render(TABLES[found[2]]())}\n\n{found[3]}", text
-    )
+    return MARKED.sub(lambda found: f"{found[1]}\n{render(TABLES[found[2]]())}\n\n{found[3]}", text)
 
 
 # Cells
@@ -77,7 +75,9 @@ def spread(scores: dict[str, float], digits: int = 1, scale: float = 1) -> str:
     return " ± ".join(f"{scale * scores[k]:.{digits}f}" for k in ("mean", "standard_error"))
 
 
-def over_seeds(values: Iterable[float], digits: int = 1, scale: float = 100, unit: str = "%") -> str:
+def over_seeds(
+    values: Iterable[float], digits: int = 1, scale: float = 100, unit: str = "%"
+) -> str:
     """``mean (least to greatest)``, or the value where there is one seed."""
     scaled = [scale * value for value in values]
     low, mean, high = min(scaled), statistics.fmean(scaled), max(scaled)
@@ -498,7 +498,9 @@ def guides_frozen() -> Rows:
 
 @table
 def rates() -> Rows:
-    whole, single = (result("compare_guides_rates")["rates"][key] for key in ("sequences", "frames"))
+    whole, single = (
+        result("compare_guides_rates")["rates"][key] for key in ("sequences", "frames")
+    )
 
     def cells(scores: dict[str, float]) -> list[str]:
         bits = [scores[f"{key}bits_per_frame"] for key in ("", "f_", "z_")]
@@ -588,7 +590,9 @@ def priors_cost() -> Rows:
 @table
 def objectives() -> Rows:
     times = {
-        name: scores["over_the_elbo"] for name, scores in result("objectives").items() if name != "run"
+        name: scores["over_the_elbo"]
+        for name, scores in result("objectives").items()
+        if name != "run"
     }
     cheap = ("MutualInformation", "TotalCorrelation", "Grouped")
     fewest, most = (f(times[name] for name in cheap) for f in (min, max))
