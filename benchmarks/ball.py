@@ -40,9 +40,9 @@ def main() -> None:
     options.add_argument("--judged", type=int, default=50, metavar="N", help="sequences to predict")
     options.add_argument("--out", type=Path, metavar="FILE", help="write JSON")
     args = options.parse_args()
-    data = BouncingBall("test")
-    x = data.frames[: args.judged].float() / 255
-    speed = data.velocities[: args.judged, SEEN].norm(dim=-1)
+    data = BouncingBall("test", num_sequences=args.judged)  # the first of all
+    x = data.frames.float() / 255
+    speed = data.velocities[:, SEEN].norm(dim=-1)
     results: dict[str, object] = {"run": record(seed=0, judged=args.judged)}
     for name, forecast in FORECASTS.items():
         errors = metrics.prediction_errors(forecast, x)

@@ -1,6 +1,6 @@
 """The tables of README and docs, from ``benchmarks/results``: no figure in them is typed.
 
-A table stands between ``<!-- table: NAME -->`` and ``<!-- /table -->``, where NAME is a function of this file.
+A table stands between ``<!-- table: NAME -->`` and ``<!-- /table -->``; NAME is a function of this file.
 
     python benchmarks/tables.py            # writes them
     python benchmarks/tables.py --check    # names the pages that would change, and fails
@@ -136,8 +136,15 @@ def lpc() -> Rows:
         return over_seeds((run[group][key] for run in runs), **how)
 
     return [
-        ["", "steps", "swap: static", "swap: action", "f kept, z drawn: static"]
-        + ["inception score", "z kept, f drawn: action"],
+        [
+            "",
+            "steps",
+            "swap: static",
+            "swap: action",
+            "f kept, z drawn: static",
+            "inception score",
+            "z kept, f drawn: action",
+        ],
         [
             f"ours, 64 x 64, {len(runs)} seed{'s' * (len(runs) > 1)}",
             f"{runs[0]['run']['steps']}",
@@ -192,8 +199,12 @@ def paper_sprites() -> Rows:
         return f"{percent(scores['disagreement'], digits)}, {scores['kl_recon']:.3f}"
 
     return [
-        ["disagreement, KL-recon", "paper", "procedural, 2600 steps"]
-        + ["LPC at 32 x 32, 2000 steps"],
+        [
+            "disagreement, KL-recon",
+            "paper",
+            "procedural, 2600 steps",
+            "LPC at 32 x 32, 2000 steps",
+        ],
         *(
             [
                 head,
@@ -508,8 +519,13 @@ def rates() -> Rows:
         return [rate, f"{scores['distortion_bits_per_frame']:.0f}"]
 
     return [
-        ["weight of the KL terms", "sequences: bits a frame", "distortion"]
-        + ["frame by frame: bits a frame", "distortion"],
+        [
+            "weight of the KL terms",
+            "sequences: bits a frame",
+            "distortion",
+            "frame by frame: bits a frame",
+            "distortion",
+        ],
         *([weight, *cells(whole[weight]), *cells(single[weight])] for weight in whole),
     ]
 
@@ -695,14 +711,14 @@ def main() -> int:
     """Write, or check."""
     options = argparse.ArgumentParser(description="The tables of README and docs.")
     options.add_argument("--check", action="store_true", help="write nothing; fail if one differs")
-    check, stale = options.parse_args().check, []
+    check, stale = options.parse_args().check, list[Path]()
     for page in PAGES:
         text = page.read_text()
         if filled(text) != text:
-            stale.append(str(page.relative_to(ROOT)))
+            stale.append(page)
+            print(f"{page.relative_to(ROOT)}: {'differs' if check else 'written'}")
             if not check:
                 page.write_text(filled(text))
-    print(*(f"{page}: {'differs' if check else 'written'}" for page in stale), sep="\n")
     return int(check and bool(stale))
 
 

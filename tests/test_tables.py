@@ -20,7 +20,9 @@ def tables(monkeypatch) -> ModuleType:
 
 
 def test_the_pages_are_as_the_results_have_them(tables):
-    stale = [page.name for page in tables.PAGES if tables.filled(page.read_text()) != page.read_text()]
+    stale = [
+        page.name for page in tables.PAGES if tables.filled(page.read_text()) != page.read_text()
+    ]
     assert stale == [], "run python benchmarks/tables.py"
 
 
