@@ -67,7 +67,9 @@ class Normal(nn.Module):
         super().__init__()
         if scale <= 0:
             raise ValueError(f"scale must be positive, got {scale}")
-        self.raw_scale = nn.Parameter(torch.tensor(scale).expm1().log(), requires_grad=learn_scale)
+        scale = torch.tensor(float(scale))
+        raw = scale + (-(-scale).expm1()).log()  # softplus's inverse, finite for any scale
+        self.raw_scale = nn.Parameter(raw, requires_grad=learn_scale)
 
     def forward(self, output: Tensor) -> dist.Distribution:
         return dist.Normal(output.float(), F.softplus(self.raw_scale) + 1e-4)

@@ -174,3 +174,16 @@ def test_the_networks_of_a_peer_fit_ours(peers, path):
     x = torch.rand(2, peer.sizes["num_frames"], *model.frame_shape)
     Trace_ELBO()(model, guide)(x).backward()
     assert all(weight.grad is not None for weight in [*encoder.parameters(), *decoder.parameters()])
+
+
+def test_a_ball_is_forecast_without_a_model(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pymunk")
+    out = tmp_path / "ball.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setenv("PYRO_DSAE_CACHE", str(tmp_path))
+    ball = importlib.import_module("ball")
+    monkeypatch.setattr(sys, "argv", ["ball.py", "--judged", "3", "--out", str(out)])
+    ball.main()
+    found = json.loads(out.read_text())
+    errors = {name: found[name]["prediction"]["5"]["mean"] for name in ball.FORECASTS}
+    assert 0.02 < errors["black"] < 0.035 and errors["hold"] > errors["constant_velocity"]

@@ -33,3 +33,9 @@ def test_a_normal_starts_with_the_scale_it_is_given(learn_scale):
     law = likelihood(torch.zeros(2))
     torch.testing.assert_close(law.stddev, torch.full((2,), 0.3), rtol=0, atol=1e-3)
     assert [p.requires_grad for p in likelihood.parameters()] == [learn_scale]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.5, 1, 100.0, 1e6])
+def test_the_scale_is_what_was_asked_for(scale):
+    law = Normal(scale)(torch.zeros(3))
+    assert law.scale[0].item() == pytest.approx(scale + 1e-4, rel=1e-4)

@@ -1,7 +1,9 @@
 """How well a model does: a file for each protocol, for the judges they ask and for their scores."""
 
 from .bouncing_ball import (
+    constant_velocity,
     continuation_nll,
+    hold_last,
     incorrect_pixels,
     one_ball,
     physics,
@@ -73,6 +75,7 @@ __all__ = [
     "active_units",
     "all_pairs",
     "balanced_subset",
+    "constant_velocity",
     "content_dynamics_information",
     "continuation_nll",
     "conversion_pitch",
@@ -87,6 +90,7 @@ __all__ = [
     "format_table",
     "gaussian_copula_information",
     "grid_consistency",
+    "hold_last",
     "identity",
     "importance_bound",
     "inception_score",

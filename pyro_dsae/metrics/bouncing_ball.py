@@ -25,7 +25,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-from ..data.bouncing_ball import POLYGON, inside, wall_distance
+from ..data.bouncing_ball import POLYGON, inside, render, wall_distance
 from ._evaluation import evaluation, interval
 
 MISSING = (5, 10, 15, 20, 25)
@@ -123,6 +123,36 @@ def prediction_errors(
             **interval(least, best, resamples=resamples, seed=seed),
         }
     return found
+
+
+def hold_last(seen: Tensor, num_frames: int, /, *, num_futures: int = 1) -> Tensor:
+    """A forecast that learns nothing: the last frame ``num_frames`` times, in each future.
+
+    >>> hold_last(torch.rand(4, 10, 1, 16, 16), 5, num_futures=2).shape
+    torch.Size([2, 4, 5, 1, 16, 16])
+    """
+    return seen[:, -1:].expand(num_futures, -1, num_frames, -1, -1, -1)
+
+
+def constant_velocity(
+    seen: Tensor, num_frames: int, /, *, num_futures: int = 1, radius: float = 3.0
+) -> Tensor:
+    """A forecast that knows a ball and no wall: the step between the last two frames, again and again.
+
+    :param seen: ``(n, t, 1, size, size)``, a ball in each of the last two frames.
+    :param radius: of the ball drawn, in pixels.
+    :raises ValueError: if there are not two frames.
+
+    >>> constant_velocity(torch.ones(4, 10, 1, 16, 16), 5, num_futures=2).shape
+    torch.Size([2, 4, 5, 1, 16, 16])
+    """
+    _check(seen)
+    if seen.shape[1] < 2:
+        raise ValueError(f"seen must be at least 2 frames of each sequence, got {seen.shape[1]}")
+    before, last = _centres(seen[:, -2:].cpu(), 0.5).unsqueeze(2).unbind(1)
+    ahead = torch.arange(1, num_frames + 1).unsqueeze(-1)
+    frames = render(last + ahead * (last - before), radius, seen.shape[-1]).to(seen) / 255
+    return frames.expand(num_futures, *frames.shape)
 
 
 def continuation_nll(

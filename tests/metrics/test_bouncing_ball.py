@@ -12,7 +12,9 @@ import pyro_dsae
 from pyro_dsae import control
 from pyro_dsae.data.bouncing_ball import POLYGON, BouncingBall, inside, render
 from pyro_dsae.metrics.bouncing_ball import (
+    constant_velocity,
     continuation_nll,
+    hold_last,
     incorrect_pixels,
     one_ball,
     physics,
@@ -354,3 +356,30 @@ def test_the_likelihood_of_a_continuation_is_a_mean_over_futures(x):
     assert found["bits_per_dim"] == pytest.approx(found["nll"] / (4 * 1024 * 0.6931472), rel=1e-5)
     with pytest.raises(ValueError, match="x must have more than 14 frames"):
         continuation_nll(forecast, truth, 14)
+
+
+# Forecasts without a model
+
+
+def test_the_last_frame_is_held(x):
+    futures = hold_last(x[:4, :10], 7, num_futures=3)
+    assert futures.shape == (3, 4, 7, 1, 32, 32)
+    assert (futures == x[:4, 9].unsqueeze(1)).all()
+    found = physics(hold_last(x[:4, :10], 20)[0], speed=torch.full((4,), 2.5))
+    assert found["one_ball"] == 1 and found["speed_error"] == 1  # a ball, one, that stands still
+
+
+def test_constant_velocity_is_right_up_to_the_wall(data, x):
+    steps = data.velocities[:, 8:14]
+    straight = (steps == steps[:, :1]).all(-1).all(-1)
+    seen, truth = x[straight, :10], x[straight, 10:14]
+    assert straight.sum() > 10
+    futures = constant_velocity(seen, 4, num_futures=2)
+    assert futures.shape == (2, *truth.shape)
+    assert incorrect_pixels(futures, truth).mean() < 0.003
+    assert incorrect_pixels(hold_last(seen, 4), truth).mean() > 0.03
+
+
+def test_constant_velocity_needs_two_frames(x):
+    with pytest.raises(ValueError, match="seen must be at least 2 frames of each sequence, got 1"):
+        constant_velocity(x[:2, :1], 3)
