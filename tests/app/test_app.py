@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 
@@ -196,6 +197,21 @@ def test_the_matrix_grows_by_what_is_picked():
         choice = choice.picked(motion=i)
     assert choice.columns == tuple(range(20 - MOST_ROWS, 20))
     assert (choice.cleared().rows, choice.cleared().columns) == ((4,), (19,))
+
+
+def test_the_app_and_gradio_are_imported_by_those_who_ask_alone():
+    root = Path(pyro_dsae.__file__).parent
+    assert not re.search(r"^from \.app", (root / "__init__.py").read_text(), re.MULTILINE)
+    naming = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if re.search(r"^\s*(import|from) gradio", path.read_text(), re.MULTILINE)
+    }
+    assert naming == {"app/page.py"}
+    reaching = {
+        path.name for path in (root / "app").glob("*.py") if "from .page" in path.read_text()
+    }
+    assert reaching == {"__main__.py"}
 
 
 class TestData:
