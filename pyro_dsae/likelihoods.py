@@ -67,8 +67,8 @@ class Normal(nn.Module):
         super().__init__()
         if scale <= 0:
             raise ValueError(f"scale must be positive, got {scale}")
-        scale = torch.tensor(float(scale))
-        raw = scale + (-(-scale).expm1()).log()  # softplus's inverse, finite for any scale
+        at = torch.tensor(float(scale))
+        raw = at + (-(-at).expm1()).log()  # softplus's inverse, finite for any scale
         self.raw_scale = nn.Parameter(raw, requires_grad=learn_scale)
 
     def forward(self, output: Tensor) -> dist.Distribution:

@@ -180,7 +180,7 @@ def test_a_ball_is_forecast_without_a_model(tmp_path, monkeypatch, capsys):
     pytest.importorskip("pymunk")
     out = tmp_path / "ball.json"
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    monkeypatch.setenv("PYRO_DSAE_CACHE", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     ball = importlib.import_module("ball")
     monkeypatch.setattr(sys, "argv", ["ball.py", "--judged", "3", "--out", str(out)])
     ball.main()
