@@ -151,7 +151,7 @@ def main() -> None:
     card(folder).save(folder / "README.md")
     was = figures(args.name, before)
     for kind, value in figures(args.name, metrics).items():
-        print(f"  {kind:70}{was.get(kind, ""):>12}{value:>12}")
+        print(f"  {kind:70}{was.get(kind, ''):>12}{value:>12}")
     print(
         f"\nAs trained, and in half precision; the weights, their figures and the card are in {folder}"
     )
