@@ -96,7 +96,7 @@ def test_a_second_judge_has_its_say(make):
             "torchrun --nproc_per_node 2 examples/speech.py --models full_16 --root=DIR",
         ),
         (
-            "python examples/sprites.py --evaluate /work/pretrained/lpc --out x --judged 90",
+            "python examples/sprites.py --evaluate /elsewhere/pretrained/lpc --out x --judged 90",
             "python examples/sprites.py --evaluate pretrained/lpc --judged 90",
         ),
     ],
