@@ -73,6 +73,20 @@ class Preset:
         return lambda params: Muon(params, self.lr, matrices=model.decoder.parameters(), rate=rate)
 
 
+SMALL = Preset(
+    32,
+    f_dim=32,
+    z_dim=6,
+    channels=16,
+    hidden=128,
+    batch_size=32,
+    steps=2600,
+    lr=4e-3,
+    prior="mixture",
+    content_prior="flow",
+)
+"""Sequences in order, on a CPU."""
+
 P = TypeVar("P", bound=Preset)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, some
+from common import CACHE, GUIDES, SMALL, Pair, Preset, Run, some
 from options import at_least, parser
 from torch import nn
 
@@ -25,19 +25,7 @@ from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import ProceduralSprites, Sprites
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS
 
-_QUICK = Preset(
-    32,
-    f_dim=32,
-    z_dim=6,
-    channels=16,
-    hidden=128,
-    batch_size=32,
-    steps=2600,
-    lr=4e-3,
-    prior="mixture",
-    content_prior="flow",
-    kl={"z": (1.0, 5.0)},
-)
+_QUICK = replace(SMALL, kl={"z": (1.0, 5.0)})
 _LARGE = Preset(
     64,
     f_dim=64,

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import csv
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import CACHE, GUIDES, Pair, Preset, Run, held_out
+from common import CACHE, GUIDES, SMALL, Pair, Preset, Run, held_out
 from options import at_least, number, parser, share
 from torch import nn
 
@@ -26,18 +27,7 @@ from pyro_dsae import plotting, views
 from pyro_dsae.data import Clips, write_shapes
 
 PRESETS = {
-    "quick": Preset(
-        32,
-        f_dim=32,
-        z_dim=6,
-        channels=16,
-        hidden=128,
-        batch_size=32,
-        steps=2200,
-        lr=4e-3,
-        prior="mixture",
-        content_prior="flow",
-    ),
+    "quick": replace(SMALL, steps=2200),
     "large": Preset(
         64,
         f_dim=64,

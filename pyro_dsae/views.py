@@ -46,7 +46,23 @@ class Recolour(nn.Module):
         return torch.einsum("nij,ntjhw->ntihw", weight, x).abs_().clamp_(max=1)
 
 
-class FewFrames(nn.Module):
+class SomeFrames(nn.Module):
+    """A view of some frames of each sequence: a subclass says which are :meth:`chosen`."""
+
+    def chosen(self, mask: Tensor) -> Tensor:
+        """Their places, ``(N, few)``, those present first, from which are present, ``(N, T)``."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.of_present(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))[0]
+
+    def of_present(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of frames present, ``(N, T)``: where these are too few, padding stands at the end."""
+        order = self.chosen(mask)
+        return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
+
+
+class FewFrames(SomeFrames):
     """A few frames of each sequence, drawn without replacement and in random order.
 
     :param num_frames: how many, or the least and the most: then the number is drawn too, one for all
@@ -64,20 +80,15 @@ class FewFrames(nn.Module):
         if not 1 <= self.least <= self.most:
             raise ValueError(f"num_frames must be at least 1, and rise, got {num_frames}")
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of_present(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))[0]
-
-    def of_present(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of frames present, ``(N, T)``: where these are too few, padding stands at the end."""
+    def chosen(self, mask: Tensor) -> Tensor:
         few = self.most
         if self.least < self.most:
             few = int(torch.randint(self.least, self.most + 1, ()))
-        places = torch.rand(mask.shape, device=x.device).masked_fill_(~mask, 2.0)
-        order = places.argsort(dim=1)[:, :few]
-        return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
+        places = torch.rand(mask.shape, device=mask.device).masked_fill_(~mask, 2.0)
+        return places.argsort(dim=1)[:, :few]
 
 
-class Even(nn.Module):
+class Even(SomeFrames):
     """So many frames of each sequence, evenly spaced and in order; all where there are no more.
 
     >>> Even(2)(torch.arange(8.0).view(1, 8, 1)).flatten().tolist()
@@ -89,16 +100,11 @@ class Even(nn.Module):
         check_whole(1, num_frames=num_frames)
         self.num_frames = num_frames
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of_present(x, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))[0]
-
-    def of_present(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """The same of frames present, ``(N, T)``: where these are too few, padding stands at the end."""
-        few, there = min(self.num_frames, x.shape[1]), mask.sum(1, keepdim=True)
-        i = torch.arange(few, device=x.device)
+    def chosen(self, mask: Tensor) -> Tensor:
+        few, there = min(self.num_frames, mask.shape[1]), mask.sum(1, keepdim=True)
+        i = torch.arange(few, device=mask.device)
         which = torch.where(there > few, (2 * i + 1) * there // (2 * few), i)
-        order = mask.int().argsort(dim=1, descending=True, stable=True).gather(1, which)
-        return x[torch.arange(len(x), device=x.device).unsqueeze(1), order], mask.gather(1, order)
+        return mask.int().argsort(dim=1, descending=True, stable=True).gather(1, which)
 
 
 class ShuffleStrips(nn.Module):
@@ -212,7 +218,7 @@ def look(view: View, x: Tensor, mask: Tensor | None = None) -> Seen:
         for part in view:
             x, mask = look(part, x, mask)
         return x, mask
-    if isinstance(view, FewFrames | Even):
+    if isinstance(view, SomeFrames):
         return view.of_present(x, mask)
     seen = view(x)
     if seen.shape[:2] != mask.shape:
