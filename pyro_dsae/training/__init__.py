@@ -5,6 +5,7 @@ from .checkpoints import Checkpoints, History
 from .evaluation import elbo_terms, evaluate_elbo
 from .fit import NonFiniteLossError, fit
 from .muon import Muon
+from .prefixes import random_prefixes
 
 __all__ = [
     "Batches",
@@ -15,4 +16,5 @@ __all__ = [
     "elbo_terms",
     "evaluate_elbo",
     "fit",
+    "random_prefixes",
 ]

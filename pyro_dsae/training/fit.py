@@ -25,7 +25,7 @@ from .._numbers import check_whole
 from ..checks import check_keywords, check_pair, check_range
 from ..nn import check_sequences
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
-from .batches import MASK, Batches, Data, as_dataset
+from .batches import MASK, Batch, Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
 from .devices import make_accelerator
 from .evaluation import in_bits, mean_terms
@@ -50,6 +50,7 @@ def fit(
     clip_norm: float | None = 10.0,
     kl_weights: Mapping[str, Weight] | None = None,
     labels: Sequence[str] = (),
+    num_frames: int | Callable[[int], int] | None = None,
     elbo: ELBO | None = None,
     optimizer: Callable[[Sequence[nn.Parameter]], torch.optim.Optimizer] | None = None,
     validation: Data | None = None,
@@ -82,6 +83,8 @@ def fit(
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.objectives.KLWeights`.
     :param labels: of ``data``, given to model and guide by name, such as the ``utterance`` that
         :class:`~pyro_dsae.guides.FHVAEGuide` asks for.
+    :param num_frames: how many frames of each sequence a step sees, the first ones: a number, or a function
+        of the step, such as :func:`~pyro_dsae.training.random_prefixes`; by default all.
     :param elbo: any of Pyro's ELBO objects, or one with further terms, see :mod:`pyro_dsae.objectives`; by
         default ``Trace_ELBO`` as it is where every latent is reparametrised,
         :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
@@ -120,6 +123,8 @@ def fit(
         log_every=log_every,
     )
     check_whole(0, num_workers=num_workers)
+    if num_frames is not None and not callable(num_frames):
+        check_whole(1, num_frames=num_frames)
     for name, value in (("lr", lr), ("clip_norm", clip_norm)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")
@@ -185,6 +190,7 @@ def fit(
     ):
         for x, known in batches.from_step(history.step, total):
             step = history.step
+            x, known = _first_frames(x, known, num_frames, step)
             given = _chosen(known, [*dict.fromkeys([*labels, *wanted])], accelerator.device)
             if MASK in given and not masked:
                 check_keywords([MASK], model, guide)
@@ -246,6 +252,19 @@ _DECAY: dict[str, Callable[[float], float]] = {
     "warmup_cosine": lambda done: min(1.0, done / 0.02) * 0.5 * (1 + math.cos(math.pi * done)),
     "constant": lambda done: 1.0,
 }
+
+
+def _first_frames(
+    x: Tensor, known: Mapping[str, Tensor], num_frames: int | Callable[[int], int] | None, step: int
+) -> Batch:
+    """The frames that this step sees, and the mask of these."""
+    if num_frames is None:
+        return x, known
+    length = num_frames(step) if callable(num_frames) else num_frames
+    check_whole(1, num_frames=length)
+    if MASK in known:
+        known = {**known, MASK: known[MASK][:, :length]}
+    return x[:, :length], known
 
 
 def _read(
