@@ -1,0 +1,6 @@
+"""Tables, a subject a file; a new file is named here."""
+
+from . import ball, cost, guides, priors, speech, sprites, unordered
+from .results import TABLES, Rows
+
+__all__ = ["TABLES", "Rows", "ball", "cost", "guides", "priors", "speech", "sprites", "unordered"]

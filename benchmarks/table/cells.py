@@ -1,0 +1,44 @@
+"""What a cell of a table says: shares, means and how far they may be off."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """All and nothing without decimals."""
+    return f"{100 * share:.{0 if share in (0, 1) else digits}f}%"
+
+
+def interval(scores: dict[str, float], key: str, digits: int = 1, scale: float = 1) -> str:
+    """``value [low, high]``."""
+    value, low, high = (scale * scores[k] for k in (key, f"{key}_low", f"{key}_high"))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def error_rate(scores: dict[str, float]) -> str:
+    """An equal error rate with its interval."""
+    low, high = 100 * scores["low"], 100 * scores["high"]
+    return f"{percent(scores['eer'])} [{low:.1f}, {high:.1f}]"
+
+
+def spread(scores: dict[str, float], digits: int = 1, scale: float = 1) -> str:
+    """``mean ± standard error``, over seeds."""
+    return " ± ".join(f"{scale * scores[k]:.{digits}f}" for k in ("mean", "standard_error"))
+
+
+def over_seeds(
+    values: Iterable[float], digits: int = 1, scale: float = 100, unit: str = "%"
+) -> str:
+    """``mean (least to greatest)``, or the value where there is one seed."""
+    scaled = [scale * value for value in values]
+    low, mean, high = min(scaled), statistics.fmean(scaled), max(scaled)
+    if len(scaled) == 1:
+        return f"{mean:.{digits}f}{unit}"
+    return f"{mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def code(names: Iterable[str]) -> list[str]:
+    """In backticks."""
+    return [f"`{name}`" for name in names]

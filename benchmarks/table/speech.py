@@ -1,0 +1,69 @@
+"""Speech: who speaks, by f and by z."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .cells import error_rate, percent
+from .results import Rows, result, table
+
+
+@table
+def speech() -> Rows:
+    run = result("speech_an4_quick")
+    scores, moved = run["verification"], run["conversion"]
+    ours = scores["factorised_64"]
+    return [
+        ["", "", "target"],
+        ["speaker verification by f, equal error rate", error_rate(ours["f"]), "8%"],
+        ["the same by z, which should not know", error_rate(ours["z"]), "above 30%"],
+        [
+            "the same by mean and covariance of MFCCs",
+            error_rate(scores["baseline"]["mfcc"]),
+            "",
+        ],
+        [
+            "pitch of converted voices, share of the way from source to target",
+            f"{percent(moved['pitch_moved'], 0)}, median of {moved['pairs']}",
+            "above 50%",
+        ],
+    ]
+
+
+def verification() -> dict[str, Any]:
+    """Of all models, which two runs have trained."""
+    return {
+        **result("speech_an4_dsae")["verification"],
+        **result("speech_an4_fhvae")["verification"],
+    }
+
+
+@table
+def speakers() -> Rows:
+    rows = [["model", "static feature", "EER", "dynamic feature", "EER"]]
+    names = {"f": "f", "z": "z", "mu2": "mu_2", "z1": "z_1"}
+    order = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_10", "fhvae_0")
+    for model in order:
+        features = verification()[model].items()
+        cells = [cell for key, scores in features for cell in (names[key], error_rate(scores))]
+        rows.append([f"`{model}`", *cells])
+    mfcc = error_rate(verification()["baseline"]["mfcc"])
+    return [*rows, ["mean and covariance of MFCCs", "", mfcc, "", ""]]
+
+
+@table
+def paper_speakers() -> Rows:
+    paper = {
+        "factorised_16": ("factorised, 16", "4.78%", "17.84%"),
+        "factorised_64": ("factorised, 64", "4.94%", "17.49%"),
+        "full_16": ("full, 16", "5.64%", "19.20%"),
+        "full_64": ("full, 64", "4.82%", "18.89%"),
+        "fhvae_10": ("FHVAE, alpha 10", "2.38%", "22.47%"),
+        "fhvae_0": ("FHVAE, alpha 0", "5.06%", ""),
+    }
+    rows = [["", "f, paper", "z, paper", "f, AN4", "z, AN4"]]
+    for model, theirs in paper.items():
+        static, dynamic = verification()[model].values()
+        rows.append([*theirs, error_rate(static), percent(dynamic["eer"])])
+    mfcc = error_rate(verification()["baseline"]["mfcc"])
+    return [*rows, ["i-vector", "9.82%", "", f"{mfcc} by MFCCs", ""]]
