@@ -11,6 +11,7 @@ ball will be, but each may say what a ball does.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ import pyro_dsae
 from pyro_dsae import metrics, plotting
 from pyro_dsae.data import BouncingBall
 from pyro_dsae.priors import PRIORS
+from pyro_dsae.training import random_prefixes
 
 PRESETS = {
     "quick": Preset(
@@ -42,6 +44,7 @@ PRESETS = {
 }
 MODELS = {"stochastic": pyro_dsae.DSAE, "lstm_f": pyro_dsae.LSTMf, "lstm_c": pyro_dsae.LSTMc}
 LSTM_Z = 64  # z of a whole sequence in place of one a frame
+NUM_FRAMES, SHORTEST = 30, 4  # of a sequence, and of a prefix in training
 SEEN, LONG = 10, 100  # frames: of a sequence, and to judge what goes on after them
 
 
@@ -57,6 +60,13 @@ def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None
     residual = "residual" in inspect.signature(PRIORS[prior or "autoregressive"]).parameters
     model = MODELS[name](frame, prior=prior, residual=residual, **sizes)
     return model, GUIDES[guide](frame, **sizes)
+
+
+def prefixes(steps: int) -> Callable[[int], int]:
+    """Sequences grow over the first two thirds: a path is learnt from its beginning on, and a guide that is
+    asked with any number of frames has seen any."""
+    longest = pyro_dsae.piecewise_linear((0, SHORTEST + 1), (int(0.7 * steps) + 1, NUM_FRAMES))
+    return random_prefixes(SHORTEST, longest)
 
 
 def judge(
@@ -144,7 +154,10 @@ def main() -> None:
         part = run.part(name) if several else run
         run.say(name)
         pairs[name] = part.trained(
-            lambda name=name: make_pair(preset, name, args.guide), train, preset
+            lambda name=name: make_pair(preset, name, args.guide),
+            train,
+            preset,
+            num_frames=prefixes,
         )
         if not run.is_first:
             continue

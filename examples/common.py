@@ -252,13 +252,15 @@ class Run:
         preset: Preset,
         *,
         kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {},
+        num_frames: Callable[[int], Callable[[int], int] | None] = lambda steps: None,
         labels: Sequence[str] = (),
         elbo: ELBO | None = None,
     ) -> Pair:
         """Model and guide in evaluation mode: of ``--evaluate``, or trained on ``data`` and saved.
 
-        ``kl_weights`` makes the weights of each KL term from the number of steps; ``labels`` of the data go
-        to both programs; ``elbo`` is the objective, see :func:`pyro_dsae.fit`.
+        ``kl_weights`` makes the weights of each KL term from the number of steps, ``num_frames`` how many
+        frames each of them sees; ``labels`` of the data go to both programs; ``elbo`` is the objective, see
+        :func:`pyro_dsae.fit`.
         """
         options = self.options
         self._begin()
@@ -289,6 +291,7 @@ class Run:
             lr=preset.lr,
             schedule=preset.schedule,
             kl_weights=kl_weights(steps),
+            num_frames=num_frames(steps),
             labels=labels,
             elbo=elbo,
             optimizer=preset.optimizer(model),

@@ -27,7 +27,7 @@ from pyro_dsae import plotting, views
 from pyro_dsae.data import Clips, write_shapes
 
 PRESETS = {
-    "quick": replace(SMALL, steps=2200),
+    "quick": replace(SMALL, steps=1600),
     "large": Preset(
         64,
         f_dim=64,
@@ -61,7 +61,7 @@ def make_pair(preset: Preset, guide: str) -> Pair:
 
 def weights(steps: int) -> dict[str, Any]:
     """KL weights: z is the dearer once it has been found, so that it leaves to f what stays."""
-    return {"z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 3.0))}
+    return {"z": pyro_dsae.piecewise_linear((int(0.15 * steps), 1.0), (int(0.4 * steps) + 1, 8.0))}
 
 
 def own_clips(root: Path, count: int, seed: int) -> Path:

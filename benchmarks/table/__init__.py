@@ -1,6 +1,17 @@
 """Tables, a subject a file; a new file is named here."""
 
-from . import ball, cost, guides, priors, speech, sprites, unordered
+from . import ball, cost, guides, priors, speech, sprites, unordered, videos
 from .results import TABLES, Rows
 
-__all__ = ["TABLES", "Rows", "ball", "cost", "guides", "priors", "speech", "sprites", "unordered"]
+__all__ = [
+    "TABLES",
+    "Rows",
+    "ball",
+    "cost",
+    "guides",
+    "priors",
+    "speech",
+    "sprites",
+    "unordered",
+    "videos",
+]
