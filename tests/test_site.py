@@ -15,6 +15,7 @@ import pyro_dsae
 DOCS = Path(__file__).parents[1] / "docs"
 CELL = re.compile(r"^```\{code-cell\} ipython3\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TUTORIALS = sorted(path.stem for path in (DOCS / "tutorials").glob("*.md") if path.stem != "index")
+NEEDS = {"voices": "librosa", "videos": "av"}
 
 
 def cells(tutorial: str) -> list[str]:
@@ -25,8 +26,7 @@ def cells(tutorial: str) -> list[str]:
 @pytest.mark.parametrize("tutorial", TUTORIALS)
 def test_a_tutorial_runs(tutorial, tmp_path, monkeypatch):
     pytest.importorskip("IPython")
-    if tutorial == "voices":
-        pytest.importorskip("librosa")
+    pytest.importorskip(NEEDS.get(tutorial, "IPython"))
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
     source, count = re.subn(r"^STEPS = \d+$", "STEPS = 2", "\n".join(cells(tutorial)), flags=re.M)
