@@ -18,6 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from recipe_table import recipe_rows
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [ROOT / "README.md", ROOT / "benchmarks" / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -46,8 +48,13 @@ def render(rows: Rows) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with each of its tables made anew."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{render(TABLES[found[2]]())}\n\n{found[3]}", text)
+    """A page with each of its tables made anew; one without rows leaves its markers alone."""
+
+    def made(found: re.Match[str]) -> str:
+        rows = TABLES[found[2]]()
+        return f"{found[1]}\n{render(rows)}\n\n{found[3]}" if rows else found[1] + found[3]
+
+    return MARKED.sub(made, text)
 
 
 # Cells
@@ -648,6 +655,13 @@ def objectives() -> Rows:
         *([shown, f"{times[name]:.2f}", what] for shown, (name, what) in passes.items()),
         [f"guides {', '.join(code(guides))}", ", ".join(f"{times[g]:.2f}" for g in guides), ""],
     ]
+
+
+@table
+def recipes() -> Rows:
+    """Empty as long as there are no results."""
+    names = sorted(path.stem for path in RESULTS.glob("compare_recipes*.json"))
+    return recipe_rows(map(result, names), over_seeds)
 
 
 @table
