@@ -1,8 +1,8 @@
 """A trained pair in MSD-Benchmark, and what its evaluators say of it.
 
 Barami, Berman, Naiman, Hason, Ezra & Azencot, Disentanglement beyond static vs. dynamic, NeurIPS 2025:
-github.com/azencot-group/MSD-Benchmark, whose interface (``AbstractModel``) is that of its commit da5ba28. To be
-run in a checkout that the user has made, with what it requires (pandas 2, omegaconf, opencv, h5py, tabulate):
+github.com/azencot-group/MSD-Benchmark, whose interface (``AbstractModel``) is that of its commit da5ba28. Runs
+in a checkout that the user has made, with what that needs (pandas 2, omegaconf, opencv, h5py, tabulate):
 
     cd MSD-Benchmark
     PYTHONPATH=. python DIR/benchmarks/msd_adapter.py DIR/pretrained/lpc-sprites-64 --root LPC_LAYERS
@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyro
 import torch
 from pyro import poutine
 from torch import Tensor, nn
@@ -104,7 +104,7 @@ class DisentangledPair(AbstractModel):
     def swap_channels(
         self, one: Tensor, other: Tensor, channels: Iterable[int]
     ) -> tuple[Tensor, Tensor]:
-        """Both codes, each with these ``channels`` of the other's; any iterable of them, also an empty array."""
+        """Both codes, each with these ``channels`` of the other's; an empty array of them will do."""
         chosen = torch.zeros(self.latent_dim(), dtype=torch.bool)
         chosen[[int(channel) for channel in channels]] = True
         num_frames = self._apart(one)[1].shape[1]
@@ -230,12 +230,12 @@ def evaluate(
 ) -> dict[str, dict[str, float]]:
     """Mean and standard deviation, over ``repeat`` runs, of each score; and channels by factor.
 
-    :param data: sprites of ours, of which ``num_sequences`` are drawn; a last batch that is not whole is left.
+    :param data: sprites of ours, of which ``num_sequences`` are drawn; a last batch not whole is left.
     """
     from msd.configurations.config_initializer import ConfigInitializer
     from omegaconf import OmegaConf
 
-    torch.manual_seed(seed), np.random.seed(seed)
+    pyro.set_rng_seed(seed)  # theirs draw from NumPy's too
     rows = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:num_sequences]
     setup = ConfigInitializer(OmegaConf.create(configuration(device, batch_size)))
     setup.registry.cache |= {

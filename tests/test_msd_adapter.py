@@ -1,4 +1,4 @@
-"""A pair under the names that MSD-Benchmark calls; with its checkout (``PYRO_DSAE_MSD``) by its evaluators."""
+"""A pair under the names that MSD-Benchmark calls; with ``PYRO_DSAE_MSD``, a checkout, its evaluators too."""
 
 from __future__ import annotations
 
