@@ -1,7 +1,7 @@
 """A trained pair in MSD-Benchmark, and what its evaluators say of it.
 
 Barami, Berman, Naiman, Hason, Ezra & Azencot, Disentanglement beyond static vs. dynamic, NeurIPS 2025:
-github.com/azencot-group/MSD-Benchmark, whose interface (``AbstractModel``) is that of its commit da5ba28. Runs
+github.com/azencot-group/MSD-Benchmark, whose ``AbstractModel`` is read as of its commit da5ba28. Runs
 in a checkout that the user has made, with what that needs (pandas 2, omegaconf, opencv, h5py, tabulate):
 
     cd MSD-Benchmark
