@@ -30,6 +30,8 @@ from pyro import poutine
 from torch import Tensor, nn
 
 import pyro_dsae
+from pyro_dsae import metrics
+from pyro_dsae.data import ProceduralSprites, Sprites, cache_dir
 
 try:
     from msd.data.readers.abstract_reader import AbstractReader
@@ -275,11 +277,6 @@ def table(found: Mapping[str, Mapping[str, float]]) -> str:
 
 def main() -> None:
     """Evaluate a pair of sprites."""
-    from common import record, write
-
-    from pyro_dsae import metrics
-    from pyro_dsae.data import ProceduralSprites, Sprites, cache_dir
-
     options = argparse.ArgumentParser(description="A pair in MSD-Benchmark.")
     options.add_argument("pair", type=Path, help="a folder of pyro_dsae.save")
     options.add_argument("--root", type=Path, help="folder of the LPC layers (default: procedural)")
@@ -294,6 +291,8 @@ def main() -> None:
         options.error(
             "run it in a checkout of MSD-Benchmark, with PYTHONPATH=. (see the file's head)"
         )
+    from common import record, write
+
     pair = DisentangledPair(args.pair.resolve())
     size = pair.model.frame_shape[-1]
     train, test = (
