@@ -28,8 +28,13 @@ def render(rows: Rows) -> str:
 
 
 def filled(text: str) -> str:
-    """A page with each of its tables made anew."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{render(TABLES[found[2]]())}\n\n{found[3]}", text)
+    """A page with each of its tables made anew; one without rows leaves its markers alone."""
+
+    def made(found: re.Match[str]) -> str:
+        rows = TABLES[found[2]]()
+        return f"{found[1]}\n{render(rows)}\n\n{found[3]}" if rows else found[1] + found[3]
+
+    return MARKED.sub(made, text)
 
 
 def main() -> int:

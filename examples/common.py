@@ -171,7 +171,7 @@ class Run:
                     "or give another --out, or --overwrite to begin anew"
                 )
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Make the folder; what an earlier run has left to go on from goes, but for ``--resume``."""
         if self.is_first:
             try:
@@ -263,7 +263,7 @@ class Run:
         :func:`pyro_dsae.fit`.
         """
         options = self.options
-        self._begin()
+        self.begin()
         if self.pair is not None:
             model, guide = (module.to(self.device) for module in self.pair)
             shape = tuple(data[0][0].shape[1:])  # type: ignore[index]

@@ -8,6 +8,7 @@ what each recipe knows of the data.
     python examples/compare_recipes.py --budget 150s                     # as many seconds, not steps
     python examples/compare_recipes.py --data procedural changing speech --recipes elbo one_frame views
     python examples/compare_recipes.py --data lpc --root DIR
+    python examples/compare_recipes.py --validate --seeds 3              # to choose by: no look at test data
 
 ``changing`` sprites draw colours and direction anew at every frame: a recipe that has been told that colours
 are content must fail there, one that has found out what stays need not.
@@ -73,6 +74,7 @@ class Task:
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         self.run, self.args = run, args
+        self.splits = ("learn", "validation") if args.validate else ("train", "test")
 
     def prepare(self) -> None:
         """What is made once: a judge."""
@@ -126,7 +128,7 @@ class OnSprites(Task):
         super().__init__(run, args)
         self.preset = replace(sprites.PRESETS[args.preset], size=args.size, content_prior="normal")
         with run.reading():
-            self.train, self.test = (self.read(split) for split in ("train", "test"))
+            self.train, self.test = (self.read(split) for split in self.splits)
         few_strips = nn.Sequential(
             views.FewFrames(2), views.ShuffleStrips(max(1, self.preset.size // 16))
         )
@@ -245,13 +247,15 @@ class OnDigits(Task):
                 MovingDigits(
                     root or CACHE / "mnist",
                     split,
-                    num_sequences=20_000 if split == "train" else max(200, args.judged),
+                    num_sequences=20_000 if drawn else max(200, args.judged),
                     size=self.preset.size,
                     digit_size=self.preset.digit_size,
                     download=root is None,
                     transform=drawn,
                 )
-                for split, drawn in (("train", RandomFrames(self.preset.frames)), ("test", None))
+                for split, drawn in zip(
+                    self.splits, (RandomFrames(self.preset.frames), None), strict=True
+                )
             )
         self.known = Known(self.preset.frames, len(self.train))
 
@@ -291,7 +295,7 @@ class OnSpeech(Task):
             run.error("--data speech needs AN4, in the folder that PYRO_DSAE_DATA names")
         self.preset = speech.PRESETS[args.preset]
         with run.reading():
-            self.train, self.test = speech.load(root, 0.15, 0)
+            self.train, self.test = speech.load(root, 0.15, 0, validate=args.validate)
         self.known = Known(20, len(self.train), group="speaker")
 
     def make_pair(self, recipe: Recipe) -> Pair:
@@ -343,6 +347,12 @@ def main() -> None:
     options.add_argument(
         "--judged", type=at_least(34), default=450, metavar="N", help="test sequences, 34 or more"
     )
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help="hold out some of the training characters, digits or speakers, and judge by them in place of "
+        "those of the test: to choose recipes and settings by",
+    )
     args = read(options)
     seeds = range(args.seed, args.seed + args.seeds)
     grid = [
@@ -354,7 +364,7 @@ def main() -> None:
     run = Run(options, args, [folder(row) for row in grid])
     tasks = {data: TASKS[data](run, args) for data in args.data}
     for data, task in tasks.items():
-        check_sizes(run, len(task.test), judged=args.judged)
+        check_sizes(run, len(task.test), task.splits[1], judged=args.judged)
         run.say(f"{data}: {len(task.train)} sequences to learn from; its judge")
         task.prepare()
         if unreliable := getattr(task.judge, "unreliable", []):
@@ -380,7 +390,9 @@ def main() -> None:
         ) -> Row:
             figures = {**task.judged(part, pair), **task.latents(pair)}
             seen = part.steps * batch_size
-            return {"knows": recipe.knows, **figures, "sequences": seen, "reason": None}
+            split = task.splits[1]
+            made = {"split": split, "sequences": seen, "reason": None}
+            return {"knows": recipe.knows, **figures, **made}
 
         try:
             comparison.pair(
@@ -403,7 +415,8 @@ def main() -> None:
         tables.append(f"{data}\n{table(found[data], 'recipe', task.columns, LATENTS)}")
     tables.append("\n".join(f"  {name:26}knows {RECIPES[name].knows}" for name in args.recipes))
     write_rows(comparison.rows, run.out / "runs.csv")
-    figures = {**found, "runs": comparison.rows, "run": run.figures()}
+    split = {"split": "validation" if args.validate else "test"}
+    figures = {**found, "runs": comparison.rows, **split, "run": run.figures()}
     run.finish(figures, "\n\n".join(tables))
 
 

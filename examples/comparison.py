@@ -24,7 +24,9 @@ from pyro_dsae import metrics
 
 Row = dict[str, Any]  # names, a seed, and what was found
 Figure = dict[str, Any]  # mean and standard error; a reason where there is none
-NOT_FIGURES = {"data", "guide", "prior", "recipe", "knows", "seed", "reason"}
+NOT_FIGURES = {"data", "guide", "prior", "recipe", "knows", "seed", "reason", "split"}
+ELSEWHERE = {"out", "resume", "overwrite", "device", "seeds"}
+"""Options that a row's figures do not depend on."""
 
 
 def budget(text: str) -> tuple[int | None, float | None]:
@@ -61,11 +63,11 @@ def read(options: argparse.ArgumentParser) -> argparse.Namespace:
     return args
 
 
-def check_sizes(run: Run, size: int, **counts: int) -> None:
-    """An error of usage if an option asks for more test sequences than the ``size`` that there are."""
+def check_sizes(run: Run, size: int, split: str = "test", **counts: int) -> None:
+    """An error of usage if an option asks for more sequences of a split than the ``size`` that there are."""
     for name, count in counts.items():
         if count > size:
-            run.error(f"--{name} must be at most {size}, the test sequences, got {count}")
+            run.error(f"--{name} must be at most {size}, the {split} sequences, got {count}")
 
 
 def some_of_each(run: Run, test: Any, args: argparse.Namespace) -> Tensor:
@@ -126,14 +128,18 @@ class Comparison:
         options = part.options
         options.seed, (steps, seconds) = row["seed"], options.budget or (None, None)
         done = part.checkpoints / "figures.json"
+        settings = {
+            name: str(value)
+            for name, value in vars(run.options).items()
+            if name not in ELSEWHERE and not isinstance(value, list)  # lists say which rows
+        }
         if options.resume and done.is_file():
-            self.rows.append(json.loads(done.read_text()))
+            self.rows.append(self._finished(done, settings))
             model, guide = (m.to(run.device) for m in pyro_dsae.load(part.out / "model"))
             return model, guide
         batch_size = options.batch_size or preset.batch_size
         if seconds is not None:
-            steps = steps_within(seconds, make_pair(), data, batch_size, options.device, elbo)
-            (steps,) = broadcast_object_list([steps])
+            steps = self._steps_within(part, seconds, make_pair, data, batch_size, elbo)
         options.steps = options.steps or steps
         *names, seed = row.values()
         run.say(f"{', '.join(names)}, seed {seed}")
@@ -142,8 +148,49 @@ class Comparison:
             cost = batch_size * run.processes.num_processes / part.rate
             figures = {**judge(part, pair), "steps": part.steps, "seconds_per_step": cost}
             self.rows.append({**row, **figures})
-            done.write_text(json.dumps(self.rows[-1], indent=2) + "\n")
+            _write(done, {**self.rows[-1], "options": settings})
         return pair
+
+    def _finished(self, done: Path, settings: Mapping[str, str]) -> Row:
+        """The figures in ``done``; an error of usage if they were made with other options."""
+        row = json.loads(done.read_text())
+        before = row.pop("options", settings)
+        for name in before.keys() & settings.keys():
+            if before[name] != settings[name]:
+                self.run.error(
+                    f"--resume takes what is finished, and {done} was made with {name} {before[name]}, "
+                    f"now {settings[name]}: give the same, or another --out"
+                )
+        return row
+
+    def _steps_within(
+        self,
+        part: Run,
+        seconds: float,
+        make_pair: Callable[[], Pair],
+        data: Any,
+        batch_size: int,
+        elbo: ELBO | None,
+    ) -> int:
+        """:func:`steps_within`, measured once: a training that goes on has the steps that it began with."""
+        measured = part.checkpoints / "steps.json"
+        if self.run.options.resume and measured.is_file():
+            return int(json.loads(measured.read_text()))
+        self.run.begin()
+        device = self.run.options.device
+        steps = steps_within(seconds, make_pair(), data, batch_size, device, elbo)
+        (steps,) = broadcast_object_list([steps])
+        if self.run.is_first:
+            _write(measured, steps)
+        return steps
+
+
+def _write(path: Path, values: Any) -> None:
+    """As JSON: whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=2) + "\n")
+    partial.replace(path)
 
 
 def over_seeds(rows: Sequence[Row], of: str) -> dict[str, dict[str, Figure]]:

@@ -45,6 +45,7 @@ MODELS = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_0", "fh
 SPECTRUM = LogSpectrum(window=0.050)
 SILENCE = 30.0  # dB below the loudest segment of an utterance
 HOP = 10  # frames between the segments of training and of conversion
+VALIDATION = 10  # training speakers to choose settings on
 
 
 def make_pair(preset: Preset, name: str, utterances: int) -> Pair:
@@ -66,20 +67,34 @@ def weights(steps: int) -> dict[str, Any]:
     return {"f": 1.5, "z": 3.0}
 
 
-def load(root: Path, others: float, seed: int) -> tuple[SpeechSegments, SpeechSegments]:
-    """Training and test data: the corpus' own splits, or a share of ``others`` of its speakers to test on."""
+def load(
+    root: Path, others: float, seed: int, *, validate: bool = False
+) -> tuple[SpeechSegments, SpeechSegments]:
+    """Training and test data: the corpus' own splits, or a share of ``others`` of its speakers to test on.
+
+    To ``validate``, 10 of the training speakers in place of those to test on, who have no part in it.
+    """
     options: dict[str, Any] = {"spectrum": SPECTRUM, "silence": SILENCE}
+
+    def speakers(split: str | None) -> list[str]:
+        return SpeechSegments(root, split, **options).speakers
+
+    def apart(names: list[str], share: float, what: str) -> list[list[str]]:
+        parts = held_out(len(names), share, seed, f"{what} in {root}")
+        return [[names[i] for i in index] for index in parts]
+
+    splits: tuple[str | None, str | None] = (None, None)
+    learn = rest = None
     if {"train", "test"} <= {path.name.lower() for path in root.iterdir() if path.is_dir()}:
-        train = SpeechSegments(root, "train", segment_hop=HOP, **options)
-        test = SpeechSegments(root, "test", scaling=train.scaling, **options)
+        splits = ("train", "test")
     else:
-        names = SpeechSegments(root, **options).speakers
-        learn, rest = (
-            [names[i] for i in index]
-            for index in held_out(len(names), others, seed, f"speakers in {root}")
-        )
-        train = SpeechSegments(root, speakers=learn, segment_hop=HOP, **options)
-        test = SpeechSegments(root, speakers=rest, scaling=train.scaling, **options)
+        learn, rest = apart(speakers(None), others, "speakers")
+    if validate:
+        learn = learn or speakers(splits[0])
+        learn, rest = apart(learn, VALIDATION / len(learn), "training speakers")
+        splits = (splits[0], splits[0])
+    train = SpeechSegments(root, splits[0], speakers=learn, segment_hop=HOP, **options)
+    test = SpeechSegments(root, splits[1], speakers=rest, scaling=train.scaling, **options)
     heard = test.utterance_speaker[test.labels["utterance"].unique()].bincount()
     if (heard > 0).sum() < 2 or heard.max() < 2:
         raise ValueError(

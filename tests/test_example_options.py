@@ -128,6 +128,10 @@ def test_options_of_all_examples(refused, name, options, words):
         ("compare_recipes --data faces", "--data: invalid choice: 'faces' (choose from"),
         ("compare_recipes --judged 33", "--judged: must be a whole number from 34 on, got 33"),
         ("compare_recipes --size 16 --judged 9999", "--judged must be at most 2664"),
+        (
+            "compare_recipes --size 16 --validate --judged 901",
+            "at most 900, the validation sequences",
+        ),
         ("compare_recipes --evaluate model", "--evaluate is for one pair"),
     ],
 )

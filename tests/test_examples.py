@@ -370,6 +370,101 @@ def test_the_compare_recipes_example(run, examples, tmp_path, monkeypatch):
     assert "training," not in run("compare_recipes", *options, "--resume")
 
 
+def test_recipes_are_chosen_without_a_look_at_what_the_test_is_of(run, tmp_path, data_root):
+    """On every data set: what is judged is of the training characters, digits and speakers."""
+    options = ["--device", "cpu", "--size", "16", "--judged", "45", "--batch-size", "4"]
+    options += ["--budget", "1", "--seeds", "1", "--out", "out", "--recipes", "elbo"]
+    printed = run(
+        "compare_recipes", *options, "--validate", "--data", "procedural", "digits", "speech"
+    )
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["split"] == "validation"
+    assert [(row["data"], row["split"]) for row in figures["runs"]] == [
+        (name, "validation") for name in ("procedural", "digits", "speech")
+    ]
+    assert "procedural: 8100 sequences to learn from" in printed
+    assert 0 < figures["speech"]["elbo"]["eer_f"]["mean"] < 1
+
+
+def test_speakers_to_choose_settings_on_are_training_speakers(examples, data_root):
+    load, root = examples["speech"].load, data_root / "an4"
+    train, test = load(root, 0.15, 0)
+    learn, validation = load(root, 0.15, 0, validate=True)
+    assert len(validation.speakers) == 10
+    assert sorted([*learn.speakers, *validation.speakers]) == train.speakers
+    assert not {*test.speakers} & {*train.speakers}
+    assert torch.equal(validation.scaling.mean, learn.scaling.mean)
+    again = load(root, 0.15, 1, validate=True)[1].speakers
+    assert again != validation.speakers == load(root, 0.15, 0, validate=True)[1].speakers
+    few, none = load(root / "train", 0.15, 0, validate=True)  # a corpus without splits of its own
+    assert len(none.speakers) == 10 and not {*few.speakers} & {*none.speakers}
+    assert len(few.speakers) + 10 < len(train.speakers)
+    with pytest.raises(
+        ValueError, match="more training speakers in .* than the 10 to test on, got 8"
+    ):
+        load(root / "test", 0.2, 0, validate=True)
+
+
+def test_a_comparison_that_was_stopped_does_nothing_twice(
+    run, examples, tmp_path, monkeypatch, capsys
+):
+    """What is finished is taken as it is, with the same options; what is not is trained."""
+    began, fit, stop = [], pyro_dsae.fit, [2]
+
+    def fits(*args, **options):
+        began.append(Path(options["checkpoint_dir"]).parent.name)
+        if len(began) > stop[0]:
+            raise KeyboardInterrupt
+        return fit(*args, **options)
+
+    monkeypatch.setattr(pyro_dsae, "fit", fits)
+    options = ["--device", "cpu", "--size", "16", "--judged", "45", "--batch-size", "4"]
+    options += ["--recipes", "elbo", "dbse", "--seeds", "2", "--out", "out"]
+    with pytest.raises(KeyboardInterrupt):
+        run("compare_recipes", *options, "--budget", "1")
+    assert began == ["elbo_0", "dbse_0", "elbo_1"]
+    kept = (tmp_path / "out" / "procedural" / "elbo_0" / "checkpoints" / "figures.json").read_text()
+
+    stop[0] = 99
+    for other, words in (("2", "made with budget (1, None), now (2, None)"), ("1", "")):
+        began.clear()
+        capsys.readouterr()
+        if words:
+            with pytest.raises(SystemExit):
+                run("compare_recipes", *options, "--budget", other, "--resume")
+            assert words in capsys.readouterr().err and began == []
+        else:
+            run("compare_recipes", *options, "--budget", other, "--resume")
+    assert began == ["elbo_1", "dbse_1"]
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())["runs"]
+    assert [(row["recipe"], row["seed"]) for row in rows] == [
+        (name, seed) for seed in (0, 1) for name in ("elbo", "dbse")
+    ]
+    assert json.loads(kept)["elbo"] == rows[0]["elbo"] and "options" not in rows[0]
+
+
+def test_a_training_that_goes_on_keeps_the_steps_of_its_seconds(
+    run, examples, tmp_path, monkeypatch
+):
+    comparison, measured = examples["comparison"], []
+
+    def within(*args):
+        measured.append(args)
+        return 2 + len(measured)
+
+    monkeypatch.setattr(comparison, "steps_within", within)
+    options = ["--device", "cpu", "--size", "16", "--judged", "45", "--batch-size", "4"]
+    options += ["--recipes", "elbo", "--seeds", "1", "--out", "out", "--budget", "1s"]
+    run("compare_recipes", *options)
+    done = tmp_path / "out" / "procedural" / "elbo_0" / "checkpoints" / "figures.json"
+    assert json.loads(done.read_text())["steps"] == 3
+    done.unlink()  # stopped before it was judged
+    run("compare_recipes", *options, "--resume")
+    assert json.loads(done.read_text())["steps"] == 3 and len(measured) == 1
+    run("compare_recipes", *options)
+    assert json.loads(done.read_text())["steps"] == 4
+
+
 def test_a_recipe_that_asks_for_what_is_not_known(examples):
     """Each recipe trains, and says by itself what it cannot do without."""
     recipes = examples["recipes"]

@@ -61,6 +61,49 @@ def test_seeds_give_mean_and_range_and_what_is_not_there_is_left_out(
     assert dict(row[:2] for row in rows)["swap: attributes"] == "97.0% (96.0 to 98.0)"
 
 
+def test_recipes_by_data_set_are_shown_where_there_are_results(
+    tables, results, tmp_path, monkeypatch
+):
+    page = (ROOT / "docs" / "objectives.md").read_text()
+    empty = re.sub(r"(<!-- table: recipes -->\n).*?(<!-- /table)", r"\1\2", page, flags=re.DOTALL)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert tables.TABLES["recipes"]() == []
+    kept = tables.TABLES["objectives"]  # of a result that is not in this folder
+    monkeypatch.setitem(tables.TABLES, "objectives", lambda: [["?"]])
+    assert "<!-- table: recipes -->\n<!-- /table -->" in tables.filled(empty)
+    monkeypatch.setitem(tables.TABLES, "objectives", kept)
+
+    def run(recipe, data, seed, **figures):
+        return {"recipe": recipe, "data": data, "seed": seed, "knows": "nothing", **figures}
+
+    sprites = [
+        run("elbo", "procedural", 0, swap_static=0.5, swap_action=0.25),
+        run("elbo", "procedural", 1, swap_static=0.75, swap_action=0.25),
+        run("views", "procedural", 0, swap_static=1.0, swap_action=1.0),
+        run("views", "procedural", 1, reason="training: NaN"),
+    ]
+    speech = [
+        run("elbo", "speech", 0, eer_f=0.125, eer_z=0.25),
+        run("views", "speech", 0, reason=""),
+    ]
+    for name, runs in (("sprites", sprites), ("speech", speech)):
+        split = {"split": "validation"} if name == "speech" else {}
+        (tmp_path / f"compare_recipes_{name}.json").write_text(json.dumps({"runs": runs, **split}))
+    results.result.cache_clear()
+    head, *rows = tables.TABLES["recipes"]()
+    held_out = "speech, held out of training: EER of"
+    assert head == ["", f"{held_out} f", f"{held_out} z", *head[3:]]
+    assert head[3:] == ["procedural: content kept", "procedural: action kept"]
+    assert rows == [
+        ["`elbo`", "12.5%", "25.0%", "62.5% (50.0 to 75.0)", "25.0% (25.0 to 25.0)"],
+        ["`views`", "-", "-", "100.0%", "100.0%"],
+    ]
+    (tmp_path / "compare_recipes_more.json").write_text(json.dumps({"runs": sprites[:1]}))
+    with pytest.raises(ValueError, match="two results have elbo on procedural with seed 0"):
+        tables.TABLES["recipes"]()
+    results.result.cache_clear()
+
+
 def test_check_fails_and_names_the_page_and_without_it_the_page_is_written(
     tables, tmp_path, monkeypatch, capsys
 ):

@@ -1,6 +1,6 @@
 """Tables, a subject a file; a new file is named here."""
 
-from . import ball, cost, guides, priors, speech, sprites, unordered, videos
+from . import ball, cost, guides, priors, recipes, speech, sprites, unordered, videos
 from .results import TABLES, Rows
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "cost",
     "guides",
     "priors",
+    "recipes",
     "speech",
     "sprites",
     "unordered",

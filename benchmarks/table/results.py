@@ -29,3 +29,8 @@ def result(name: str) -> dict[str, Any]:
 def recorded(*names: str) -> list[dict[str, Any]]:
     """The figures of those of the files that are there."""
     return [result(name) for name in names if (RESULTS / f"{name}.json").exists()]
+
+
+def matching(pattern: str) -> list[dict[str, Any]]:
+    """The figures of all files whose names fit, in order of name."""
+    return [result(path.stem) for path in sorted(RESULTS.glob(f"{pattern}.json"))]

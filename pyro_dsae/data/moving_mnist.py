@@ -32,6 +32,8 @@ DIGIT, FRAME = 28, 64  # pixels of a digit in a frame, as published
 SPEED = 0.1  # of the free range, a frame
 _FILES = {"train": "train", "test": "t10k"}
 _HELD_OUT = 1000  # of the 10,000 test digits, where there are no others
+_SPLITS = ("train", "test", "learn", "validation")
+_VALIDATION = 6  # one in so many training digits, as is usual: 10,000 of 60,000
 
 
 def _find(root: Path, name: str) -> Path | None:
@@ -72,6 +74,17 @@ def _read(images: Path, labels: Path) -> tuple[Tensor, Tensor]:
 
 def _digits(root: Path, split: str) -> tuple[Tensor, Tensor, str]:
     """The split's digits, their labels, and which they are."""
+    if split in ("learn", "validation"):
+        digits, values, source = _digits(root, "train")
+        rest = len(digits) - len(digits) // _VALIDATION
+        if rest == len(digits):
+            raise ValueError(
+                f"root must hold {_VALIDATION} training digits or more, for one to validate on, "
+                f"got {rest}: {root}"
+            )
+        part = slice(rest) if split == "learn" else slice(rest, None)
+        which = f"the {'first' if split == 'learn' else 'last'} {len(digits[part])} of {source}"
+        return digits[part], values[part], which
     paths = {
         part: [_find(root, f"{stem}-{kind}") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
         for part, stem in _FILES.items()
@@ -106,7 +119,8 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
 
     Args:
         root: folder of MNIST's IDX files, packed or not, or one in torchvision's layout.
-        split: ``"train"`` or ``"test"``: of the digits. Sequences of the two differ.
+        split: ``"train"`` or ``"test"``: of the digits. Sequences of the two differ. To choose settings, the
+            digits of ``"train"`` as ``"learn"`` and ``"validation"``, the last sixth of them.
         num_digits: in a frame.
         num_sequences: N.
         num_frames: T.
@@ -144,8 +158,8 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         download: bool = False,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
-        if split not in _FILES:
-            raise ValueError(f"split must be 'train' or 'test', got {split!r}")
+        if split not in _SPLITS:
+            raise ValueError(f"split must be one of {', '.join(_SPLITS)}, got {split!r}")
         check_whole(1, num_digits=num_digits, num_sequences=num_sequences, num_frames=num_frames)
         check_whole(1, size=size, digit_size=digit_size)
         check_whole(0, seed=seed)
@@ -169,7 +183,8 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
             images = images.squeeze(1).round().byte()
         self.digit_images = images
 
-        generator = torch.Generator().manual_seed(2 * seed + (split == "test"))
+        part = 2 * seed + (split in ("test", "validation"))
+        generator = torch.Generator().manual_seed(part if split in _FILES else -1 - part)
         shape = (num_sequences, num_digits)
         self.index = torch.randint(len(images), shape, generator=generator)
         self.digits = self.digit_labels[self.index]

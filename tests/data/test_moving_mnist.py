@@ -11,6 +11,9 @@ import torch
 
 from pyro_dsae.data import MovingDigits, MovingMNIST
 
+PARTS = ("digit_images", "digit_labels")
+SPLITS = ("train", "test", "learn", "validation")
+
 
 def write_idx(path: Path, values: np.ndarray) -> None:
     header = bytes([0, 0, 8, values.ndim]) + np.array(values.shape, ">i4").tobytes()
@@ -103,6 +106,26 @@ class TestMovingDigits:
         assert not torch.equal(train.positions, test.positions)
         assert "50 train digits" in train.source
 
+    def test_digits_of_the_training_set_to_choose_settings_on(self, root):
+        train, learn, validation = (
+            MovingDigits(root, split, num_sequences=9) for split in ("train", "learn", "validation")
+        )
+        assert (len(learn.digit_images), len(validation.digit_images)) == (42, 8)
+        both = [torch.cat([getattr(data, name) for data in (learn, validation)]) for name in PARTS]
+        assert all(
+            torch.equal(parts, getattr(train, name))
+            for parts, name in zip(both, PARTS, strict=True)
+        )
+        assert validation.source == "the last 8 of MNIST's 50 train digits"
+        places = [MovingDigits(root, split, num_sequences=9).positions for split in SPLITS]
+        assert len({float(at.sum()) for at in places}) == len(SPLITS)
+
+    def test_too_few_to_hold_any_out(self, tmp_path):
+        write_mnist(tmp_path, "train", 5)
+        for split in ("learn", "validation"):
+            with pytest.raises(ValueError, match="root must hold 6 training digits or more.*got 5"):
+                MovingDigits(tmp_path, split)
+
     def test_torchvisions_layout(self, tmp_path):
         write_mnist(tmp_path / "MNIST" / "raw", "train", 30)
         assert len(MovingDigits(tmp_path).digit_images) == 30
@@ -150,7 +173,10 @@ class TestBadMNIST:
 
     def test_bad_arguments_are_named(self, root):
         for arguments, message in [
-            ({"split": "valid"}, "split must be 'train' or 'test', got 'valid'"),
+            (
+                {"split": "valid"},
+                "split must be one of train, test, learn, validation, got 'valid'",
+            ),
             ({"num_digits": 0}, "num_digits must be at least 1, got 0"),
             ({"num_frames": 0}, "num_frames must be at least 1, got 0"),
             ({"num_sequences": 0}, "num_sequences must be at least 1, got 0"),
