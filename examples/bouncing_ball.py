@@ -5,6 +5,7 @@ ball in an irregular polygon. Paths that begin alike part at the corners: no mod
 ball will be, but each may say what a ball does.
 
     python examples/bouncing_ball.py                          # minutes on a laptop
+    python examples/bouncing_ball.py --preset long            # until the deterministic ones see the ball, too
     python examples/bouncing_ball.py --preset paper           # for a GPU
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,10 +28,10 @@ from pyro_dsae.data import BouncingBall
 from pyro_dsae.priors import PRIORS
 from pyro_dsae.training import random_prefixes
 
+_QUICK = Preset(32, f_dim=4, z_dim=16, channels=4, hidden=128, batch_size=16, steps=1200, lr=3e-3)
 PRESETS = {
-    "quick": Preset(
-        32, f_dim=4, z_dim=16, channels=4, hidden=128, batch_size=16, steps=1200, lr=3e-3
-    ),
+    "quick": _QUICK,
+    "long": replace(_QUICK, batch_size=32, steps=10_000),
     "paper": Preset(
         32,
         f_dim=16,
@@ -63,8 +65,8 @@ def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None
 
 
 def prefixes(steps: int) -> Callable[[int], int]:
-    """Sequences grow over the first two thirds: a path is learnt from its beginning on, and a guide that is
-    asked with any number of frames has seen any."""
+    """Sequences that grow for most of a run: a path is learnt from its beginning on, and a guide that will be asked
+    with few frames has seen few."""
     longest = pyro_dsae.piecewise_linear((0, SHORTEST + 1), (int(0.7 * steps) + 1, NUM_FRAMES))
     return random_prefixes(SHORTEST, longest)
 
@@ -125,7 +127,8 @@ def table(figures: dict[str, Any]) -> str:
 
 def main() -> None:
     """Train the three, judge, draw."""
-    options = parser("bouncing_ball", "A bouncing ball: stochastic against deterministic dynamics.")
+    words = "A bouncing ball: stochastic against deterministic dynamics."
+    options = parser("bouncing_ball", words, [*PRESETS])
     options.add_argument(
         "--models", nargs="+", choices=tuple(MODELS), default=[*MODELS], action=Distinct
     )
