@@ -65,8 +65,8 @@ def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None
 
 
 def prefixes(steps: int) -> Callable[[int], int]:
-    """Sequences that grow for most of a run: a path is learnt from its beginning on, and a guide that is asked
-    with few frames has seen few."""
+    """Sequences that grow for most of a run: a path is learnt from its beginning on, and a guide that is
+    asked with few frames has seen few."""
     longest = pyro_dsae.piecewise_linear((0, SHORTEST + 1), (int(0.7 * steps) + 1, NUM_FRAMES))
     return random_prefixes(SHORTEST, longest)
 
