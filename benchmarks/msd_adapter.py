@@ -248,9 +248,11 @@ def evaluate(
     manager = setup.get_evaluator(pair.to(device))
     found: dict[str, list[float]] = {}
     for _ in range(repeat):
-        for scores, _details in manager.evaluate(epoch=0):
+        for evaluator in manager.evaluators:
+            scores, _details = evaluator.eval(epoch=0)
             for name, value in scores.items():
                 found.setdefault(name, []).append(float(value))
+                print(f"{name}: {value:.4f}", flush=True)
     channels = {
         name: len(chosen) for name, chosen in manager.get_latent_explorer().get_map(0).items()
     }
