@@ -18,7 +18,6 @@ and name the model in a configuration of its own, which ``msd/run.py --eval`` ta
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -229,7 +228,7 @@ def evaluate(
     repeat: int = 5,
     seed: int = 0,
     device: str = "cpu",
-) -> dict[str, dict[str, float]]:
+) -> dict[str, Any]:
     """Mean and standard deviation, over ``repeat`` runs, of each score; and channels by factor.
 
     :param data: sprites of ours, of which ``num_sequences`` are drawn; a last batch not whole is left.
@@ -249,25 +248,27 @@ def evaluate(
     manager = setup.get_evaluator(pair.to(device))
     found: dict[str, list[float]] = {}
     for _ in range(repeat):
-        for scores, _details in manager.evaluate(epoch=0):
+        for evaluator in manager.evaluators:
+            scores, _details = evaluator.eval(epoch=0)
             for name, value in scores.items():
                 found.setdefault(name, []).append(float(value))
+                print(f"{name}: {value:.4f}", flush=True)
     channels = {
         name: len(chosen) for name, chosen in manager.get_latent_explorer().get_map(0).items()
     }
     return {**{name: spread(values) for name, values in found.items()}, "channels": channels}
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    """Mean and standard deviation; NaN as the latter of one value."""
-    deviation = statistics.stdev(values) if len(values) > 1 else math.nan
+def spread(values: list[float]) -> dict[str, float | None]:
+    """Mean and standard deviation; None as the latter of one value."""
+    deviation = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "std": deviation}
 
 
-def table(found: Mapping[str, Mapping[str, float]]) -> str:
+def table(found: Mapping[str, Any]) -> str:
     """A score a line."""
     lines = [
-        f"  {name:44}{scores['mean']:8.3f}{scores['std']:8.3f}"
+        f"  {name:44}{scores['mean']:8.3f}" + (f"{scores['std']:8.3f}" if scores["std"] else "")
         for name, scores in found.items()
         if "mean" in scores
     ]
