@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import pyro_dsae
@@ -156,6 +157,9 @@ def test_the_videos_example_on_forty_clips_of_ones_own(run, tmp_path):
     expected = np.concatenate([found["f"][0], z.mean(0), z.std(0)])
     assert np.array(values, float) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert "probe" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+    with Image.open(tmp_path / "out" / "forecast.gif") as film:
+        assert film.info["duration"] == 100  # ten a second, as they were taken
 
     write_shapes(tmp_path / "others", 3, lengths=(20, 40), seed=1)
     (learnt,) = Path("out").glob("model/data.json")
