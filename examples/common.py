@@ -304,7 +304,8 @@ class Run:
         self.rate = history.step * sequences / max(history.seconds, 1e-9)
         if self.is_first:
             plotting.loss_curve(history.losses, self.out / "loss")
-            pyro_dsae.save(self.out / "model", model, guide)
+            known = data if hasattr(data, "settings") else None
+            pyro_dsae.save(self.out / "model", model, guide, data=known)
         return model.eval(), guide.eval()
 
     def elbo(

@@ -75,9 +75,12 @@ def read_ts(path: Path) -> tuple[list[np.ndarray], list[str]]:
 
 
 def load(
-    root: Path, window: int | None, others: float, seed: int
+    root: Path, window: int | None, others: float, seed: int, learnt: str | None = None
 ) -> tuple[Series, list[int], list[int], list[str]]:
-    """All series in windows, which to learn from, which to test on, and of the vowels who speaks."""
+    """All series in windows, which to learn from, which to test on, and of the vowels who speaks.
+
+    Those of a model that has ``learnt`` already are of its windows and its scaling.
+    """
     names: list[str] = []
     if (root / f"{VOWELS}_TRAIN.ts").is_file():
         parts = [read_ts(root / f"{VOWELS}_{split}.ts") for split in ("TRAIN", "TEST")]
@@ -89,6 +92,9 @@ def load(
         given = root
         count = len(Series(root, num_frames=None).names)
         learn, rest = held_out(count, others, seed, f"series in {root}")
+    if learnt is not None:
+        options = {} if window is None else {"num_frames": window}
+        return pyro_dsae.load_data(learnt, given, **options), learn, rest, names
     whole = Series(given, num_frames=None)
     window = window or min(LONGEST, *whole.lengths)
     # Scaled by what is learnt from alone.
@@ -151,7 +157,9 @@ def main() -> None:
         )
     run, preset = Run(options, args), PRESETS[args.preset]
     with run.reading():
-        series, learn, others, speakers = load(root, args.frames, args.held_out, args.seed)
+        series, learn, others, speakers = load(
+            root, args.frames, args.held_out, args.seed, args.evaluate
+        )
     run.say(
         f"{root.name}: {len(series.names)} series of {min(series.lengths)} to {max(series.lengths)} "
         f"moments, {len(series.channels)} channels; windows of {series.num_frames}"
@@ -165,8 +173,6 @@ def main() -> None:
         kl_weights=weights,
     )
     run.alone()
-    scaling = series.scaling
-    np.savez(run.out / "scaling.npz", mean=scaling.mean.numpy(), scale=scaling.scale.numpy())
     run.say("features of every series")
     found = features(guide, series, run.device)
     write_features(found, run.out)

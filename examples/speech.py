@@ -10,20 +10,22 @@ are of one voice, and says the sentences of men in the voices of women, and the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from common import GUIDES, Pair, Preset, Run, find_data, held_out, some
-from options import Distinct, at_least, parser, share
-from safetensors.torch import save_file
+from options import Distinct, at_least, number, parser, share
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 import pyro_dsae
 from pyro_dsae import metrics, plotting
 from pyro_dsae.data import LogSpectrum, SpeechSegments
+from pyro_dsae.data.speech import lowest_rate
 
 PRESETS = {
     "quick": Preset(
@@ -42,7 +44,7 @@ PRESETS = {
     ),
 }
 MODELS = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_0", "fhvae_10")
-SPECTRUM = LogSpectrum(window=0.050)
+WINDOW, RATES = 0.050, (8_000, 16_000, 24_000)  # seconds; samples a second: least, usual, most
 SILENCE = 30.0  # dB below the loudest segment of an utterance
 HOP = 10  # frames between the segments of training and of conversion
 VALIDATION = 10  # training speakers to choose settings on
@@ -67,17 +69,32 @@ def weights(steps: int) -> dict[str, Any]:
     return {"f": 1.5, "z": 3.0}
 
 
+Read = Callable[..., SpeechSegments]
+
+
+def reader(rate: int) -> Read:
+    """What reads recordings at so many samples a second."""
+    return partial(SpeechSegments, spectrum=LogSpectrum(rate, window=WINDOW), silence=SILENCE)
+
+
+def rate_of(root: Path) -> int:
+    """Samples a second: as many as the recording with the fewest has, but no more than is usual."""
+    least, usual, _ = RATES
+    rate = min(usual, lowest_rate(root))
+    if rate < least:
+        raise ValueError(f"{root} must hold {least} samples a second or more, got {rate}")
+    return rate
+
+
 def load(
-    root: Path, others: float, seed: int, *, validate: bool = False
+    root: Path, others: float, seed: int, *, read: Read | None = None, validate: bool = False
 ) -> tuple[SpeechSegments, SpeechSegments]:
     """Training and test data: the corpus' own splits, or a share of ``others`` of its speakers to test on.
 
     To ``validate``, 10 of the training speakers in place of those to test on, who have no part in it.
+    By default they are read at :func:`rate_of` the folder.
     """
-    options: dict[str, Any] = {"spectrum": SPECTRUM, "silence": SILENCE}
-
-    def speakers(split: str | None) -> list[str]:
-        return SpeechSegments(root, split, **options).speakers
+    read = read or reader(rate_of(root))
 
     def apart(names: list[str], share: float, what: str) -> list[list[str]]:
         parts = held_out(len(names), share, seed, f"{what} in {root}")
@@ -88,13 +105,13 @@ def load(
     if {"train", "test"} <= {path.name.lower() for path in root.iterdir() if path.is_dir()}:
         splits = ("train", "test")
     else:
-        learn, rest = apart(speakers(None), others, "speakers")
+        learn, rest = apart(read(root).speakers, others, "speakers")
     if validate:
-        learn = learn or speakers(splits[0])
+        learn = learn or read(root, split=splits[0]).speakers
         learn, rest = apart(learn, VALIDATION / len(learn), "training speakers")
         splits = (splits[0], splits[0])
-    train = SpeechSegments(root, splits[0], speakers=learn, segment_hop=HOP, **options)
-    test = SpeechSegments(root, splits[1], speakers=rest, scaling=train.scaling, **options)
+    train = read(root, split=splits[0], speakers=learn, segment_hop=HOP)
+    test = read(root, split=splits[1], speakers=rest, scaling=train.scaling)
     heard = test.utterance_speaker[test.labels["utterance"].unique()].bincount()
     if (heard > 0).sum() < 2 or heard.max() < 2:
         raise ValueError(
@@ -167,15 +184,15 @@ def draw(
             plotting.spectrograms(
                 {kind: test.restore(rows) for kind, rows in shown.items()},
                 folder / f"{name}.png",
-                hertz=SPECTRUM.hertz,
+                hertz=test.spectrum.hertz,
             )
             sounds = {
                 **{kind: waves[-1] for kind, waves in heard.items()},
                 "reconstructed": test.sound(own),
             }
             for kind, wave in sounds.items():
-                soundfile.write(folder / f"{name}_{kind}.wav", wave, SPECTRUM.sample_rate)
-    return metrics.conversion_pitch(*heard.values(), SPECTRUM.sample_rate)
+                soundfile.write(folder / f"{name}_{kind}.wav", wave, test.spectrum.sample_rate)
+    return metrics.conversion_pitch(*heard.values(), test.spectrum.sample_rate)
 
 
 def verify(
@@ -196,7 +213,9 @@ def verify(
 def baseline(train: SpeechSegments, test: SpeechSegments) -> tuple[dict[str, Any], Any]:
     """The same of the mean and covariance of MFCCs."""
     features = [
-        metrics.mfcc_features([data.wave(i) for i in range(len(data.files))], SPECTRUM.sample_rate)
+        metrics.mfcc_features(
+            [data.wave(i) for i in range(len(data.files))], data.spectrum.sample_rate
+        )
         for data in (train, test)
     ]
     values = metrics.standardise(*features)
@@ -210,6 +229,8 @@ def table(verification: dict[str, Any], conversion: dict[str, Any]) -> str:
     for name, features in verification.items():
         cells = [
             f"{100 * value['eer']:6.2f}% [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+            if value["low"] is not None
+            else f"{100 * value['eer']:6.2f}% of {value['speakers']} voices"
             for value in features.values()
         ]
         lines.append(f"  {name:16}" + "".join(f"{cell:>22}" for cell in cells))
@@ -237,6 +258,14 @@ def main() -> None:
     options.add_argument(
         "--held-out", type=share, default=0.15, help="share of speakers to test on, without splits"
     )
+    least, usual, most = RATES
+    options.add_argument(
+        "--sample-rate",
+        type=number(
+            int, f"a whole number from {least} to {most}", lambda value: least <= value <= most
+        ),
+        help=f"samples a second (default: those of the recording with the fewest, at most {usual})",
+    )
     options.add_argument(
         "--pairs", type=at_least(1), default=40, help="conversions, half of them each way"
     )
@@ -247,15 +276,21 @@ def main() -> None:
             "no speech at hand: --root DIR with TIMIT or a folder of recordings a speaker (for instance "
             "CMU AN4, speech.cs.cmu.edu/databases/an4), or PYRO_DSAE_DATA/an4"
         )
+    if args.evaluate is not None and args.sample_rate is not None:
+        options.error("--sample-rate is not for --evaluate: it is the model's")
     names = [*MODELS] if "all" in args.models else args.models
     several = names if len(names) > 1 else []
     run = Run(options, args, several)
     preset = run.preset(PRESETS)
     with run.reading():
-        train, test = load(root, args.held_out, args.seed)
+        read = None if args.sample_rate is None else reader(args.sample_rate)
+        if args.evaluate is not None:  # heard and scaled as the model has learnt to
+            read = partial(pyro_dsae.load_data, args.evaluate)
+        train, test = load(root, args.held_out, args.seed, read=read)
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
-        f"{len(test)} of {len(test.speakers)} others to test on"
+        f"{len(test)} of {len(test.speakers)} others to test on, "
+        f"{test.spectrum.sample_rate} samples a second"
     )
     if args.root is None:
         run.say("for TIMIT or recordings of your own: --root DIR")
@@ -274,8 +309,6 @@ def main() -> None:
         )
         if not run.is_first:
             continue
-        if run.pair is None:  # what it has learnt to hear are spectra scaled so
-            save_file(vars(train.scaling), part.out / "model" / "scaling.safetensors")
         run.say(f"{name}: verification")
         verification[name], rates = verify(model, guide, test)
         curves |= {f"{name}, {feature}": curve for feature, curve in rates.items()}

@@ -13,7 +13,9 @@ from __future__ import annotations
 import csv
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -74,23 +76,33 @@ def own_clips(root: Path, count: int, seed: int) -> Path:
 
 
 def load(
-    root: Path, size: int, window: int | None, stride: int, rate: float | None
+    root: Path, window: int | None, learnt: str | None, **options: Any
 ) -> tuple[Clips, list[str]]:
-    """Clips in windows as long as nine in ten of them allow, and what there is, in words."""
-    options: dict[str, Any] = {"stride": stride, "rate": rate, "size": size, "on_error": "skip"}
+    """Clips in windows as long as nine in ten of them allow, and what there is, in words.
+
+    :param window: frames, if they are known.
+    :param learnt: a model; what is not among ``options``, and the window, are as it has learnt from.
+    """
+    read = Clips if learnt is None else partial(pyro_dsae.load_data, learnt)
+    options["on_error"] = "skip"
     with warnings.catch_warnings():  # what is left out is said once, below
         warnings.simplefilter("ignore")
-        whole = Clips(root, num_frames=None, **options)
+        whole = read(root, num_frames=None, pad=False, **options)
+        if window is None and learnt is not None:
+            window = read(root, pad=True, **options).num_frames
     lengths = [len(whole.frames(i)[1]) for i in range(len(whole))]
     window = window or max(2, min(LONGEST, int(np.quantile(lengths, 0.1))))
-    clips = Clips(root, num_frames=window, **options)
+    short = sum(length < window for length in lengths)
+    clips = read(root, num_frames=window, pad=short > 0, **options)
+    height, width = clips.sequence(clips.recordings[0]).shape[-2:]
     rates = sorted({round(r, 2) for r in clips.rates if r is not None})
     sizes = sorted({*clips.sizes})
     words = [
         f"{root.name}: {len(lengths)} clips of {min(lengths)} to {max(lengths)} frames, "
         f"{_few(f'{width} x {height}' for height, width in sizes)}, "
         f"{_few(f'{r:g}' for r in rates) or 'no'} frames a second",
-        f"windows of {window} frames at {size} x {size}",
+        f"windows of {window} frames at {width} x {height}",
+        *([f"{short} clips are shorter, and are learnt from as they are"] if short else []),
     ]
     return clips, words
 
@@ -102,14 +114,23 @@ def _few(words: Any) -> str:
     return ", ".join(words[:3]) + more
 
 
+def milliseconds(clips: Clips) -> int:
+    """Between two frames that are taken, as they were recorded; 125 of images, which have no times."""
+    settings, rates = clips.settings, [rate for rate in clips.rates if rate]
+    if not rates:
+        return 125
+    return max(10, round(1000 / (settings.get("rate") or median(rates) / settings["stride"])))
+
+
 def features(guide: nn.Module, clips: Clips, device: torch.device) -> dict[str, np.ndarray]:
     """``f`` ``(clips, f_dim)``, ``z`` ``(clips, longest, z_dim)``, NaN past the end, ``name`` and ``length``.
 
     f is the mean over windows that cover a clip, z is of the last window that holds its frame.
     """
-    contents, dynamics, window = [], [], clips.num_frames or 1
+    contents, dynamics = [], []
     for i in clips.recordings:
         x = clips.sequence(i)
+        window = min(clips.num_frames or 1, len(x))
         starts = sorted({*range(0, len(x) - window + 1, window), len(x) - window})
         latents = pyro_dsae.infer(
             guide, torch.stack([x[s : s + window] for s in starts]).to(device)
@@ -186,8 +207,10 @@ def draw(
     run: Run, model: nn.Module, guide: nn.Module, clips: Clips, found: dict[str, np.ndarray]
 ) -> None:
     """Pictures of what the model does with clips it was not trained on, and of all it knows of them."""
-    out, window = run.out, clips.num_frames or 1
-    shown = clips.recordings[:: max(1, len(clips.recordings) // 5)][:5]
+    out, window, pace = run.out, clips.num_frames or 1, milliseconds(clips)
+    long = [i for i in clips.recordings if len(clips.sequence(i)) >= window]
+    shown = (long or clips.recordings)[:: max(1, len(long) // 5)][:5]
+    window = min(window, *(len(clips.sequence(i)) for i in shown))
     x = torch.stack([clips.sequence(i)[:window] for i in shown]).to(run.device)
     n = len(x)
     content, dynamics = (
@@ -196,12 +219,12 @@ def draw(
     )
     swapped = pyro_dsae.swap(model, guide, content, dynamics).unflatten(0, (n, n))
     for suffix in (".gif", ".mp4"):
-        plotting.swap_figure(x, x, swapped, out / f"swap{suffix}")
+        plotting.swap_figure(x, x, swapped, out / f"swap{suffix}", milliseconds=pace)
     reconstructed = pyro_dsae.reconstruct(model, guide, x)
     plotting.grid(torch.stack([x, reconstructed], 1).flatten(0, 1), out / "reconstructions")
     seen = max(1, window // 2)
     futures = pyro_dsae.forecast(model, guide, x[:, :seen], 2 * window - seen)[0]
-    plotting.animate(torch.cat([x[:, :seen], futures], 1), out / "forecast")
+    plotting.animate(torch.cat([x[:, :seen], futures], 1), out / "forecast", milliseconds=pace)
     latents = pyro_dsae.infer(guide, x)
     f, z = latents["f"], latents["z"]
     share_of = torch.linspace(0, 1, 7, device=f.device)[:, None]
@@ -209,7 +232,7 @@ def draw(
         model, f=torch.lerp(f[:1], f[-1:], share_of), z=z[:1].expand(7, -1, -1)
     )
     plotting.grid(walk, out / "walk")
-    plotting.animate(walk, out / "walk", columns=7)
+    plotting.animate(walk, out / "walk", columns=7, milliseconds=pace)
     plotting.timeline(z[0, :, :2], x[0], out / "timeline", extremes=min(3, window // 2))
     neighbours(clips, found, out / "neighbours")
 
@@ -245,7 +268,7 @@ def main() -> None:
         "--frames", type=at_least(2), help="of a window (default: what the clips allow, at most 16)"
     )
     speed = options.add_mutually_exclusive_group()
-    speed.add_argument("--stride", type=at_least(1), default=1, help="take every so many-th frame")
+    speed.add_argument("--stride", type=at_least(1), help="take every so many-th frame")
     speed.add_argument(
         "--rate",
         type=number(float, "a number above 0", lambda value: 0 < value < float("inf")),
@@ -257,14 +280,17 @@ def main() -> None:
         "--clips", type=at_least(8), default=OWN, help="to make, where there is no --root"
     )
     args = options.parse_args()
-    run, preset = Run(options, args), PRESETS[args.preset]
-    size = args.size or preset.size
-    preset = Preset(**{**vars(preset), "size": size})
+    run = Run(options, args)
+    preset = PRESETS[args.preset]
+    preset = replace(preset, size=args.size or preset.size)
+    size = None if args.evaluate else preset.size  # else that of the model's own clips
+    asked = {"size": args.size or size, "stride": args.stride, "rate": args.rate}
+    asked = {name: value for name, value in asked.items() if value is not None}
     with run.reading():
         if args.root is None:
             run.say("clips of moving shapes, made here; for your own: --root DIR")
         root = args.root or own_clips(CACHE, args.clips, args.seed)
-        clips, words = load(root, size, args.frames, args.stride, args.rate)
+        clips, words = load(root, args.frames, args.evaluate, **asked)
         learn, others = held_out(len(clips.names), args.held_out, args.seed, f"clips in {root}")
     for line in words:
         run.say(line)

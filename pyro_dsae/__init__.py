@@ -17,7 +17,7 @@ from .inference_data import to_arviz
 from .models import DSAE, FHVAE, LSTMc, LSTMf, Unordered
 from .objectives import KLWeights, piecewise_linear
 from .priors import AutoregressiveNormal, ExchangeableNormal
-from .saving import load, save
+from .saving import load, load_data, save
 from .training import History, elbo_terms, evaluate_elbo, fit
 from .versions import __version__, show_versions
 
@@ -52,6 +52,7 @@ __all__ = [
     "infer",
     "infer_long",
     "load",
+    "load_data",
     "piecewise_linear",
     "reconstruct",
     "save",

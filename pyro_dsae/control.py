@@ -13,7 +13,6 @@ modules are in, and all leave that mode as it was.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch import Tensor
 from ._numbers import check_whole
 from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, shown
 from .handlers import PosteriorMean, latent_sites
-from .nn import hidden, lengths_of, within_lengths
+from .nn import check_mask, hidden, lengths_of, within_lengths
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
@@ -70,6 +69,7 @@ def infer_long(
     overlap: int = 16,
     batch_size: int = 8,
     model: Program | None = None,
+    mask: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], Tensor]:
     """The means of the latents of recordings of any length, by windows that overlap; and where these start.
 
@@ -81,7 +81,10 @@ def infer_long(
     :param window: frames; about as many as the guide has learned from.
     :param overlap: frames that a window shares with the next, the last with more.
     :param model: as of :func:`infer`.
+    :param mask: ``(N, T)``, True where a frame is present. z is 0 past the end of a recording; NaN is what no
+        window tells: f of one without a present frame, and z in a gap that ends in none.
     :returns: the latents by site, and the first frame of each window, ``(windows,)``.
+    :raises ValueError: if a recording has no present frame.
     """
     check_whole(1, window=window, batch_size=batch_size)
     if not 0 <= overlap < window:
@@ -89,29 +92,46 @@ def infer_long(
             f"overlap must be at least 0 and less than window, {window}, got {overlap}"
         )
     n, steps = x.shape[:2]
+    if not steps:
+        raise ValueError(f"x must hold frames, got {tuple(x.shape)}")
     window = min(window, steps)
     starts = [*range(0, steps - window, max(1, window - overlap)), steps - window]
-    ends = [(a + window + b) // 2 for a, b in pairwise(starts)]  # in the middle of what they share
-    spans = [*zip([0, *ends], [*ends, steps], strict=True)]
+    present = (
+        torch.ones(n, steps, dtype=torch.bool) if mask is None else torch.as_tensor(mask).cpu()
+    )
+    if mask is not None:
+        check_mask(present, x)
+    parts_of = present.unfold(1, window, 1)[:, starts]  # (N, windows, window)
+    inward = torch.arange(window).minimum(torch.arange(window).flip(0))  # frames to the nearer end
+    nearest = torch.full((n, steps), -1)  # of the frame in the window that its latents are from
     joined: dict[str, Tensor] = {}
-    places = [(row, w) for row in range(n) for w in range(len(starts))]
+    places = parts_of.any(-1).nonzero().tolist()
     for first in range(0, len(places), batch_size):
         some = places[first : first + batch_size]
         parts = [x[row, starts[w] : starts[w] + window] for row, w in some]
         seen = torch.stack(
             [torch.as_tensor(p if isinstance(p, Tensor) else np.array(p)) for p in parts]
         )
-        for site, values in infer(guide, seen, model=model).items():
-            moves = _moves(guide, site, values)
+        known = None if mask is None else torch.stack([parts_of[row, w] for row, w in some])
+        latents = infer(guide, seen, model=model, mask=known)
+        for site, values in latents.items():
             if site not in joined:
+                moves = _moves(guide, site, values)
                 shape = (n, steps if moves else len(starts), *values.shape[1 + moves :])
-                joined[site] = torch.empty(shape, dtype=values.dtype)
-            for (row, w), value in zip(some, values.cpu(), strict=True):
-                if moves:
-                    a, b = spans[w]
-                    joined[site][row, a:b] = value[a - starts[w] : b - starts[w]]
+                joined[site] = torch.full(shape, torch.nan, dtype=values.dtype)
+        for k, (row, w) in enumerate(some):
+            here = slice(starts[w], starts[w] + window)
+            better = (inward >= nearest[row, here]) & within_lengths(parts_of[row, w][None])[0]
+            nearest[row, here][better] = inward[better]
+            for site, values in latents.items():
+                value = values[k].cpu()
+                if _moves(guide, site, values):
+                    joined[site][row, here][better] = value[better]
                 else:
                     joined[site][row, w] = value
+    for site, values in joined.items():
+        if _moves(guide, site, values):
+            values[~within_lengths(present)] = 0
     return joined, torch.tensor(starts)
 
 

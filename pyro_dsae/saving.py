@@ -21,16 +21,23 @@ from huggingface_hub.errors import (
 from torch import nn
 
 from . import guides, models
+from .data.settings import decoded, encoded
 from .hub import read_json
 from .program import Program
 
 _FAMILIES = {"model": models, "guide": guides}
 _INDEX = "index.json"
-_PAIR = [_INDEX, *(f"{role}/*" for role in _FAMILIES)]
+_DATA = "data.json"
+_PAIR = [_INDEX, _DATA, *(f"{role}/*" for role in _FAMILIES)]
 
 
 def save(
-    folder: str | Path, model: nn.Module, guide: nn.Module, *, dtype: torch.dtype | None = None
+    folder: str | Path,
+    model: nn.Module,
+    guide: nn.Module,
+    *,
+    data: Any = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write both as safetensors with their configuration: ``folder/{model,guide}`` and an index.
 
@@ -38,9 +45,11 @@ def save(
     new one, never half of each. Its other files stay.
 
     What JSON cannot hold is named by a warning: of networks of your own the weights are kept, and the
-    networks are passed to :func:`load`; of views nothing is needed but to train on. The data's scaling is not
-    the model's: keep it beside, ``safetensors.torch.save_file(vars(data.scaling), "scaling.safetensors")``.
+    networks are passed to :func:`load`; of views nothing is needed but to train on.
 
+    :param data: what the pair has learnt from, :class:`~pyro_dsae.data.Clips`, ``Series`` or
+        ``SpeechSegments``: how it is cut, resized and scaled on the way in is kept beside, for
+        :func:`load_data`.
     :param dtype: of the weights in the files, such as ``torch.float16`` for half the size; :func:`load`
         gives float32 again. The pair itself stays as it is.
     :raises ValueError: if one of them is not a :class:`~pyro_dsae.program.Program`, or the guide is to share
@@ -65,6 +74,7 @@ def save(
                 f"guide.{name} must be model.{name}, got one of its own: "
                 "save each by its save_pretrained"
             )
+    settings = None if data is None else encoded(data)
     if dtype is not None:
         pair = {role: _rounded(role, program, dtype) for role, program in pair.items()}
     folder = Path(folder)
@@ -75,6 +85,8 @@ def save(
             program.save_pretrained(new / role)
         names = {role: type(program).__name__ for role, program in pair.items()}
         (new / _INDEX).write_text(json.dumps(names, indent=2) + "\n")
+        if settings is not None:
+            (new / _DATA).write_text(json.dumps(settings, indent=2) + "\n")
         _exchange(folder, new, Path(aside, "old"))
 
 
@@ -98,9 +110,9 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
     The index goes first and comes last: where it is, the pair is whole.
     """
     old.mkdir()
-    names = (_INDEX, *_FAMILIES)
+    names = (_INDEX, _DATA, *_FAMILIES)
     moves = [(folder / name, old / name) for name in names if (folder / name).exists()]
-    moves += [(new / name, folder / name) for name in reversed(names)]
+    moves += [(new / name, folder / name) for name in reversed(names) if (new / name).exists()]
     with ExitStack() as undo:
         for source, target in moves:
             os.replace(source, target)
@@ -148,6 +160,48 @@ def load(
     guide = kinds["guide"].from_pretrained(folder / "guide", **{**given["guide"], **shared})
     # Saved anew in between, they might be of two pairs.
     return (model, guide) if _read_index(folder)[1] == before else load(folder, **options)
+
+
+def load_data(
+    folder: str | Path, source: Any, *, revision: str | None = None, **options: Any
+) -> Any:
+    """New data of the form that the pair of a folder has learnt from, which :func:`save` was given.
+
+    Of the same class, cut, resized and scaled alike: ``Clips(source, size=..., rate=..., num_frames=...)``.
+
+    :param folder: as of :func:`load`, which gives the pair.
+    :param source: what the class reads: a folder of clips, series or speech, a file, arrays.
+    :param options: arguments of the class, in place of those kept or beside them, such as
+        ``windows="tiled"``.
+    :raises FileNotFoundError: if ``folder`` holds no pair or nothing of its data, or there is no ``source``.
+    :raises ValueError: if what it holds is damaged, or the data are not such as the class takes.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pyro_dsae.data import Series
+    >>> learnt = Series([10 * torch.randn(20, 2).numpy() + 5], num_frames=4)
+    >>> pair = pyro_dsae.DSAE((2,), likelihood="normal"), pyro_dsae.Factorised((2,))
+    >>> with TemporaryDirectory() as folder:
+    ...     pyro_dsae.save(folder, *pair, data=learnt)
+    ...     new = load_data(folder, [torch.full((6, 2), 5.0).numpy()])
+    >>> x, _ = new[0]
+    >>> x.shape, bool(x.abs().max() < 1)  # scaled as the others were
+    (torch.Size([4, 2]), True)
+    >>> new.restore(x)[0].round()
+    tensor([5., 5.])
+    """
+    found = _found(folder, revision)
+    _read_index(found)
+    path = found / _DATA
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"nothing of its data in {folder}: {_DATA} is missing, which save(..., data=...) writes"
+        )
+    kind, settings = decoded(read_json(path), str(path))
+    if options.get("rate") is not None:  # in place of the other of the two
+        settings.pop("stride", None)
+    elif "stride" in options:
+        settings.pop("rate", None)
+    return kind(source, **{**settings, **options})
 
 
 def _found(folder: str | Path, revision: str | None) -> Path:

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -187,3 +188,111 @@ def test_a_ball_is_forecast_without_a_model(tmp_path, monkeypatch, capsys):
     found = json.loads(out.read_text())
     errors = {name: found[name]["prediction"]["5"]["mean"] for name in ball.FORECASTS}
     assert 0.02 < errors["black"] < 0.035 and errors["hold"] > errors["constant_velocity"]
+
+
+@pytest.fixture
+def imputation(monkeypatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("imputation")
+
+
+def test_spans_are_missing_but_for_the_first_and_the_last_frame(imputation):
+    mask = imputation.gaps(2000, 8, 4)
+    missing = 8 - mask.sum(1)
+    assert mask[:, 0].all() and mask[:, -1].all()
+    assert missing.unique().tolist() == [0, 1, 2, 3, 4]
+    assert ((~mask).int().diff(dim=1) == 1).sum(1).equal((missing > 0).long())  # one span each
+    assert (~mask)[:, 1:-1].any(0).all()
+    assert not imputation.gaps(2000, 8, 4).equal(mask)
+    data = imputation.Gapped(torch.rand(5, 8, 1, 4, 4), 4)
+    x, labels = data.batch(torch.tensor([3, 1]))
+    assert x.equal(data.frames[[3, 1]]) and labels["mask"].shape == (2, 8)
+
+
+def test_what_fills_a_gap(imputation):
+    """Each way keeps what is present; what knows the truth makes no error."""
+    part = imputation.Part(2, 5, longest=2, steps=1, batch_size=1, lr=1e-3, draws=2)
+    t = torch.arange(8.0).view(1, 8, 1, 1, 1)
+    x = (t / 8).expand(3, 8, 1, 16, 16)
+    torch.testing.assert_close(imputation.line(x, part), x[:, 2:5])
+    sizes = {"f_dim": 2, "z_dim": 2, "channels": 2, "hidden": 4}
+    pair = pyro_dsae.DSAE((1, 16, 16), **sizes), pyro_dsae.Full((1, 16, 16), **sizes)
+    for name, (fill, draws) in imputation.ways(*pair, part).items():
+        filled = fill(x)
+        assert filled.shape == x.shape
+        assert draws == (2 if name in ("impute_drawn", "forecast") else 1)
+        if name != "rebuilt":
+            assert filled[:, [0, 1, 5, 6, 7]].equal(x[:, [0, 1, 5, 6, 7]])
+        if name == "hold":
+            assert (filled[:, 2:5] == x[:, 1:2]).all()
+        if name in ("impute", "forecast"):  # what stands in the gap is not looked at
+            torch.manual_seed(0), fill(x)
+            other = x.clone()
+            other[:, 2:5] = 0.5
+            torch.manual_seed(1)
+            first = fill(x)
+            torch.manual_seed(1)
+            assert fill(other).equal(first)
+
+
+def test_a_ball_that_goes_straight_on_is_found_from_both_ends(imputation):
+    part = imputation.Part(4, 10, longest=2, steps=1, batch_size=1, lr=1e-3, draws=1)
+    t = torch.arange(14.0)
+    places = torch.stack([4 + 1.5 * t, 25 - t], -1)[None]
+    x = imputation.metrics.bouncing_ball.render(places).float() / 255
+    for make in (imputation.straight_on, imputation.from_both_ends):
+        found = make(x, part)
+        wrong = imputation.metrics.incorrect_pixels(found, x[:, 4:10])
+        assert wrong.shape == (1, 6) and float(wrong.max()) < 0.01
+    turned = x.clone()
+    turned[:, 10:] = x[:, [10]].roll(-6, -1)  # elsewhere after the gap: its second half is another
+    assert imputation.from_both_ends(turned, part)[:, :3].equal(
+        imputation.from_both_ends(x, part)[:, :3]
+    )
+
+
+def test_missing_frames_are_filled_and_judged(imputation, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pymunk")
+    out, checkpoints = tmp_path / "imputation.json", tmp_path / "checkpoints"
+    monkeypatch.setattr(
+        imputation, "BouncingBall", partial(pyro_dsae.data.BouncingBall, num_sequences=32)
+    )
+    judge = partial(pyro_dsae.metrics.load_or_train_judge, steps=2)
+    monkeypatch.setattr(imputation.metrics, "load_or_train_judge", judge)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    options = ["--steps", "2", "--judged", "4", "--checkpoints", str(checkpoints)]
+    command = ["imputation.py", *options, "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", command)
+    imputation.main()
+    found = json.loads(out.read_text())
+    ways = {"impute", "impute_drawn", "forecast", "hold", "rebuilt"}
+    ball, sprites = found["ball"], found["sprites"]
+    both = "constant_velocity", "constant_velocity_from_both_ends"
+    assert {*ball["ways"]} == ways | {*both} and {*sprites["ways"]} == ways | {"line"}
+    assert (ball["missing"], ball["sequences"], sprites["sequences"]) == ([10, 20], 4, 18)
+    for scores in ball["ways"].values():
+        low, value, high = (scores[f"incorrect_pixels{end}"] for end in ("_low", "", "_high"))
+        assert low <= value <= high and scores["best_draw"] <= value + 1e-6
+        assert sum(scores["by_frame"]) / 10 == pytest.approx(value, abs=1e-6)
+    assert ball["ways"]["constant_velocity"]["incorrect_pixels"] < 0.06
+    for scores in sprites["ways"].values():
+        assert 0 <= scores["action"] <= 1 and 0 < scores["squared_error"] < 1
+
+    with pytest.raises(SystemExit):
+        imputation.main()
+    assert "resume, or empty it first" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", [*command, "--resume"])
+    imputation.main()
+    again = json.loads(out.read_text())
+    assert again["ball"] == ball and again["sprites"] == sprites
+
+    tables, results = (importlib.import_module(name) for name in ("table", "table.results"))
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    results.result.cache_clear()
+    for name in ("ball", "sprites"):
+        head, *rows = tables.TABLES[f"imputation_{name}"]()
+        assert {len(row) for row in rows} == {len(head)}
+        assert len(rows) == len(found[name]["ways"]) and rows[0][0] == "`impute`"
+    out.unlink()
+    assert tables.TABLES["imputation_ball"]() == []
+    results.result.cache_clear()

@@ -93,6 +93,10 @@ def test_options_of_all_examples(refused, name, options, words):
         ("faces --held-out 1", "--held-out: must be between 0 and 1, got 1"),
         ("faces --held-out nan", "--held-out: must be between 0 and 1, got nan"),
         ("speech --held-out 0", "--held-out: must be between 0 and 1, got 0"),
+        (
+            "speech --sample-rate 48000",
+            "--sample-rate: must be a whole number from 8000 to 24000, got 48000",
+        ),
         ("speech --pairs 0", "--pairs: must be a whole number from 1 on, got 0"),
         (
             "compare_guides --guides structured",
@@ -151,7 +155,7 @@ def test_options_of_one_example(refused, command, words):
         ("videos", "root is not a folder: there", "root must hold a folder of images a sequence"),
         ("series", "no series at there", "there must hold .csv or .npy files, got none"),
         ("faces", "root is not a folder: there", "root must hold a folder of images a sequence"),
-        ("speech", "No such file or directory: 'there'", "root must hold SPEAKER/UTTERANCE.wav"),
+        ("speech", "root is not a folder: there", "root must hold SPEAKER/UTTERANCE.wav"),
     ],
 )
 def test_a_folder_of_data_that_is_not_there_or_holds_none(

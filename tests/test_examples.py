@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import pyro_dsae
@@ -125,27 +126,50 @@ def test_the_videos_example(run, tmp_path):
     assert re.search(r"  shape +\d+\.\d%", printed)
 
 
-def test_the_videos_example_on_clips_of_ones_own(run, tmp_path):
-    """Of 12 to 40 frames and three sizes; one that cannot be read, and one that is too short."""
+def test_the_videos_example_on_forty_clips_of_ones_own(run, tmp_path):
+    """Of 12 to 40 frames and three sizes, and one that cannot be read; then others by the same model."""
     pytest.importorskip("av")
-    write_shapes(tmp_path / "mine", 12, lengths=(12, 40))
+    paths = write_shapes(tmp_path / "mine", 40, lengths=(12, 40))
     (tmp_path / "mine" / "bad.mp4").write_bytes(b"no video")
-    write_shapes(tmp_path / "mine" / "short", 1, lengths=(3, 3))
-    options = ["--root", "mine", "--device", "cpu", "--steps", "2", "--batch-size", "4"]
-    with pytest.warns(UserWarning, match="2 of 14 clips are left out: .*bad.mp4.*short") as said:
-        printed = run("videos", *options, "--frames", "10", "--out", "out")
+    options = ["--device", "cpu", "--steps", "2", "--batch-size", "4"]
+    with pytest.warns(UserWarning, match="1 of 41 clips are left out: .*bad.mp4") as said:
+        printed = run("videos", "--root", "mine", *options, "--rate", "10", "--out", "out")
     assert len([w for w in said if "left out" in str(w.message)]) == 1
-    assert "mine: 13 clips of 3 to" in printed and "12.5 frames a second" in printed
-    assert "windows of 10 frames at 32 x 32" in printed
+    assert re.search(
+        r"mine: 40 clips of \d+ to 3\d frames, 48 x 48, 64 x 64, 96 x 96, 12.5", printed
+    )
+    (window,) = re.findall(r"windows of (\d+) frames at 32 x 32", printed)
+    assert re.search(r"\d clips are shorter, and are learnt from as they are", printed)
     found = np.load(tmp_path / "out" / "features.npz")
     longest = found["length"].max()
-    assert found["f"].shape == (12, 32) and found["z"].shape == (12, longest, 6)
+    assert {*found} == {"f", "z", "name", "length"}
+    assert found["f"].shape == (40, 32) and found["z"].shape == (40, longest, 6)
+    assert found["name"].tolist() == sorted(path.stem for path in paths)
+    assert found["length"].min() < int(window) < longest <= 32
     present = ~np.isnan(found["z"]).any(-1)
     assert (present == (np.arange(longest) < found["length"][:, None])).all()
+    assert np.isfinite(found["f"]).all()
     rows = (tmp_path / "out" / "features.csv").read_text().splitlines()
-    assert len(rows) == 13 and rows[0].startswith("name,length,f0,") and "z_std5" in rows[0]
-    assert rows[1].split(",")[0] == found["name"][0]
+    assert len(rows) == 41 and rows[0].startswith("name,length,f0,") and "z_std5" in rows[0]
+    name, length, *values = rows[1].split(",")
+    assert (name, int(length)) == (found["name"][0], found["length"][0])
+    z = found["z"][0, : int(length)]
+    expected = np.concatenate([found["f"][0], z.mean(0), z.std(0)])
+    assert np.array(values, float) == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert "probe" not in json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+    with Image.open(tmp_path / "out" / "forecast.gif") as film:
+        assert film.info["duration"] == 100  # ten a second, as they were taken
+
+    write_shapes(tmp_path / "others", 3, lengths=(20, 40), seed=1)
+    (learnt,) = Path("out").glob("model/data.json")
+    kept = json.loads(learnt.read_text())
+    assert (kept["data"], kept["size"], kept["rate"]) == ("Clips", [32, 32], 10)
+    again = run("videos", "--root", "others", "--evaluate", "out/model", *options, "--out", "again")
+    assert f"windows of {window} frames at 32 x 32" in again
+    assert "others: 3 clips of" in again and "training" not in again
+    with pytest.raises(SystemExit):
+        run("videos", "--root", "others", "--evaluate", "out/model", "--size", "48", "--out", "no")
 
 
 def test_the_series_example(run, tmp_path, monkeypatch):
@@ -169,8 +193,13 @@ def test_the_series_example(run, tmp_path, monkeypatch):
     assert figures["speaker"]["mean of the series"] == 1 and figures["speaker"]["chance"] == 0.5
     found = np.load(tmp_path / "out" / "features.npz")
     assert found["f"].shape == (14, 16) and found["z"].shape == (14, 14, 4)
-    scaling = np.load(tmp_path / "out" / "scaling.npz")
-    assert scaling["mean"] == pytest.approx([0.5] * 3, abs=0.2)
+    kept = json.loads((tmp_path / "out" / "model" / "data.json").read_text())
+    assert kept["data"] == "Series" and kept["num_frames"] == 7
+    assert kept["scaling"]["mean"] == pytest.approx([0.5] * 3, abs=0.2)
+    again = run("series", *few, "--evaluate", "out/model", "--out", "again")
+    figures["run"] = json.loads((tmp_path / "again" / "metrics.json").read_text())["run"]
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text()) == figures
+    assert "training" not in again
 
     (tmp_path / "mine").mkdir()
     for i in range(5):
@@ -215,6 +244,35 @@ def test_the_speech_example(run, tmp_path, data_root):
     expected = ["source.wav", "target.wav", "converted.wav", "reconstructed.wav"]
     assert sorted(name for name in sounds if name.endswith("wav")) == sorted(2 * expected)
     assert re.search(r"  baseline +\d+\.\d\d% \[", printed)
+
+
+def test_the_speech_example_on_recordings_of_8_khz(run, tmp_path):
+    """Of four speakers, two of them to test on: no interval, no empty bins, and the same from the model."""
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("librosa")
+    generator, t = np.random.default_rng(0), np.arange(8_000) / 8_000
+    for speaker in range(4):
+        (tmp_path / "mine" / f"s{speaker}").mkdir(parents=True)
+        for i in range(2):
+            hum = sum(np.sin(2 * np.pi * k * (100 + 40 * speaker) * t) / k for k in range(1, 6))
+            wave = 0.1 * hum * (1.2 + np.sin((5 + i) * t)) + 0.003 * generator.normal(size=len(t))
+            soundfile.write(tmp_path / "mine" / f"s{speaker}" / f"{i}.wav", wave, 8_000)
+    options = ["--root", "mine", "--device", "cpu", "--pairs", "2"]
+    printed = run("speech", *options, "--steps", "2", "--batch-size", "4", "--out", "out")
+    assert "2 others to test on, 8000 samples a second" in printed
+    assert re.search(r"  factorised_64 +\d+\.\d\d% of 2 voices", printed)
+    kept = json.loads((tmp_path / "out" / "model" / "data.json").read_text())
+    assert kept["spectrum"] == {"sample_rate": 8_000, "bins": 200, "window": 0.05, "hop": 0.01}
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert figures["verification"]["factorised_64"]["f"]["low"] is None
+    (sound, *_) = (tmp_path / "out" / "conversion").glob("*_converted.wav")
+    assert soundfile.info(sound).samplerate == 8_000
+    again = run("speech", *options, "--evaluate", "out/model", "--out", "again")
+    assert "8000 samples a second" in again
+    found = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert found["verification"] == figures["verification"] and found["elbo"] == figures["elbo"]
+    with pytest.raises(SystemExit):
+        run("speech", *options, "--evaluate", "out/model", "--sample-rate", "16000")
 
 
 def test_the_bouncing_ball_example(run, examples, tmp_path, monkeypatch):

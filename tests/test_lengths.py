@@ -158,6 +158,40 @@ def test_windows_are_inferred_alone_and_joined():
         torch.testing.assert_close(latents["z"][:, own], alone["z"][:, here])
 
 
+def test_windows_of_recordings_with_gaps_and_of_their_own_lengths():
+    """A gap is told by a window that sees its end; what none tells is NaN; past the end z is 0."""
+    _, guide = PAIRS["DSAE", "Full"](FRAME)
+    x, mask = torch.rand(3, 23, *FRAME), torch.ones(3, 23, dtype=torch.bool)
+    mask[0, 5:10] = mask[1, 10:] = mask[2, 4:19] = False
+    x[~mask] = torch.nan
+    latents, starts = infer_long(guide, x, window=8, overlap=4, batch_size=3, mask=mask)
+    assert starts.tolist() == [0, 4, 8, 12, 15]
+    alone = [
+        infer(guide, x[[n], s : s + 8], mask=mask[[n], s : s + 8])
+        for n, s in ((0, 0), (0, 4), (0, 8), (1, 4), (2, 0), (2, 12))
+    ]
+    z = latents["z"]
+    torch.testing.assert_close(z[0, :5], alone[0]["z"][0, :5])
+    torch.testing.assert_close(z[0, 5:10], alone[1]["z"][0, 1:6])
+    torch.testing.assert_close(z[0, 10:14], alone[2]["z"][0, 2:6])
+    torch.testing.assert_close(z[1, 8:10], alone[3]["z"][0, 4:6])
+    torch.testing.assert_close(z[2, :4], alone[4]["z"][0, :4])
+    torch.testing.assert_close(z[2, 12:17], alone[5]["z"][0, :5])
+    assert not z[1, 10:].any() and z[2, 4:12].isnan().all()
+    assert z[0].isfinite().all() and z[2, 12:].isfinite().all()
+    nothing = latents["f"].isnan().all(-1)
+    assert nothing.tolist() == [
+        [False] * 5,
+        [False] * 3 + [True] * 2,
+        [False, True, True, False, False],
+    ]
+    assert not latents["f"][~nothing].isnan().any()
+    whole = infer_long(guide, x[:1, 10:], window=8, overlap=4)[0]
+    masked = infer_long(guide, x[:1, 10:], window=8, overlap=4, mask=mask[:1, 10:])[0]
+    for site, values in whole.items():
+        torch.testing.assert_close(masked[site], values)
+
+
 @each_pair
 def test_one_window_is_infer(names):
     _, guide = PAIRS[names](FRAME)
@@ -190,6 +224,13 @@ def test_bad_windows():
         ValueError, match="overlap must be at least 0 and less than window, 8, got 8"
     ):
         infer_long(guide, torch.rand(1, 20, *FRAME), window=8, overlap=8)
+    few = torch.zeros(1, 20, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"a frame, got none present in sequences \[0\]"):
+        infer_long(guide, torch.rand(1, 20, *FRAME), mask=few)
+    with pytest.raises(ValueError, match=r"mask must be bools .* of \(1, 20\), got \(1, 19\)"):
+        infer_long(guide, torch.rand(1, 20, *FRAME), mask=few[:, 1:])
+    with pytest.raises(ValueError, match=r"x must hold frames, got \(1, 0, 1, 8, 8\)"):
+        infer_long(guide, torch.rand(1, 0, *FRAME))
     with pytest.raises(ValueError, match="window must be at least 1, got 0"):
         infer_long(guide, torch.rand(1, 20, *FRAME), window=0)
     with pytest.raises(ValueError, match=r"x must be \(batch, time, channels, height, width\)"):

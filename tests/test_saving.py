@@ -11,17 +11,18 @@ from copy import deepcopy
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pyro
 import pytest
 import torch
 from conftest import SIZES
 from pyro import distributions as dist
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 import pyro_dsae
 from pyro_dsae import DSAE, Factorised, FHVAEGuide, Pairwise
-from pyro_dsae.data.speech import Scaling
+from pyro_dsae.data import Clips, LogSpectrum, Series, SpeechSegments, write_shapes
 from pyro_dsae.likelihoods import Normal
 from pyro_dsae.program import Program
 from pyro_dsae.views import Recolour, ShuffleStrips
@@ -561,8 +562,92 @@ class TestPairsAtTheHub:
             pyro_dsae.load(Path("someone/else"))
 
 
-def test_the_scaling_of_the_data_is_kept_beside(folder):
-    scaling = Scaling(mean=torch.rand(4), scale=torch.rand(4) + 1)
-    save_file(vars(scaling), folder / "scaling.safetensors")
-    again = Scaling(**load_file(folder / "scaling.safetensors"))
-    assert torch.equal(again.mean, scaling.mean) and torch.equal(again.scale, scaling.scale)
+class TestData:
+    """What was done to the data is kept with the pair, and done to others."""
+
+    @pytest.fixture
+    def series(self):
+        return Series([np.random.default_rng(0).normal(7, 3, (30, 4))], num_frames=6, stride=2)
+
+    @pytest.fixture
+    def pair(self):
+        return DSAE((4,), likelihood="normal", **SIZES), Factorised((4,), **SIZES)
+
+    def test_series(self, series, pair, tmp_path):
+        pyro_dsae.save(tmp_path / "model", *pair, data=series)
+        pyro_dsae.load(tmp_path / "model")
+        other = np.random.default_rng(1).normal(-50, 9, (15, 4))
+        new = pyro_dsae.load_data(tmp_path / "model", [other], windows="tiled")
+        assert torch.equal(new.scaling.mean, series.scaling.mean)
+        assert torch.equal(new.scaling.scale, series.scaling.scale)
+        x, _ = new[0]
+        assert x.shape == (6, 4) and new.windows == "tiled"
+        torch.testing.assert_close(new.restore(x), torch.from_numpy(other[:12:2]).float())
+        with pytest.raises(ValueError, match="scaling must be of 3 channels, got"):
+            pyro_dsae.load_data(tmp_path / "model", [other[:, :3]])
+
+    def test_clips(self, pair, tmp_path):
+        pytest.importorskip("av")
+        write_shapes(tmp_path / "clips", 2, lengths=(20, 24))
+        learnt = Clips(tmp_path / "clips", num_frames=5, rate=5, size=(16, 24), grey=True)
+        pyro_dsae.save(tmp_path / "model", *pair, data=learnt.select([1], windows="tiled"))
+        new = pyro_dsae.load_data(tmp_path / "model", tmp_path / "clips")
+        assert new[0][0].shape == (5, 1, 16, 24) and new.settings == learnt.settings
+        assert torch.equal(new.sequence(1), learnt.sequence(1)) and len(new) == 2
+        every = pyro_dsae.load_data(tmp_path / "model", tmp_path / "clips", stride=2)
+        assert every.settings["stride"] == 2 and "rate" not in every.settings
+        assert len(every.sequence(0)) > len(new.sequence(0))
+        slow = pyro_dsae.load_data(tmp_path / "model", tmp_path / "clips", rate=4, num_frames=4)
+        assert slow.settings["rate"] == 4 and slow[0][0].shape == (4, 1, 16, 24)
+
+    def test_speech(self, pair, tmp_path):
+        soundfile = pytest.importorskip("soundfile")
+        for speaker in ("anna", "ben"):
+            path = tmp_path / "speech" / speaker / "1.wav"
+            path.parent.mkdir(parents=True)
+            sound = np.random.default_rng(len(speaker)).normal(0, 0.1, 8000)
+            soundfile.write(path, sound, 8000)
+        options = {"spectrum": LogSpectrum(8000, bins=100), "level": 0.1, "silence": 40.0}
+        options["cache_dir"] = tmp_path / "cache"
+        learnt = SpeechSegments(tmp_path / "speech", speakers=["anna"], num_frames=10, **options)
+        pyro_dsae.save(tmp_path / "model", *pair, data=learnt)
+        new = pyro_dsae.load_data(
+            tmp_path / "model", tmp_path / "speech", cache_dir=tmp_path / "cache"
+        )
+        assert new.spectrum.settings == learnt.spectrum.settings and new.speakers == ["anna", "ben"]
+        assert torch.equal(new.utterance(0), learnt.utterance(0)) and len(new) == 2 * len(learnt)
+        assert new.settings.keys() == learnt.settings.keys()
+        assert (new.level, new.num_frames, new.settings["silence"]) == (0.1, 10, 40.0)
+
+    def test_a_pair_saved_anew_does_not_keep_the_data_of_another(self, series, pair, tmp_path):
+        pyro_dsae.save(tmp_path, *pair, data=series)
+        assert (tmp_path / "data.json").is_file()
+        pyro_dsae.save(tmp_path, *pair)
+        with pytest.raises(
+            FileNotFoundError, match=r"nothing of its data in .*save\(\.\.\., data="
+        ):
+            pyro_dsae.load_data(tmp_path, [np.zeros((9, 4))])
+        with pytest.raises(FileNotFoundError, match="no model in .*nowhere"):
+            pyro_dsae.load_data(tmp_path / "nowhere", [np.zeros((9, 4))])
+
+    def test_bad(self, series, pair, tmp_path):
+        with pytest.raises(
+            ValueError, match="data must be one of Clips, Series, Speech.* got Tensor"
+        ):
+            pyro_dsae.save(tmp_path / "none", *pair, data=torch.zeros(2))
+        assert not (tmp_path / "none").exists()
+        pyro_dsae.save(tmp_path, *pair, data=series)
+        kept = tmp_path / "data.json"
+        for text, words in (
+            ("{", "data.json is not JSON"),
+            ("{}", "data.json must name as data one of Clips, Series, SpeechSegments, got None"),
+            (
+                '{"data": "Series", "scaling": {"mean": [1]}}',
+                "must hold settings of Series: .*scale",
+            ),
+            ('{"data": "Series", "scaling": 3}', "must hold settings of Series"),
+            ('{"data": "Series", "colour": 3}', "must hold settings of Series, got colour"),
+        ):
+            kept.write_text(text)
+            with pytest.raises(ValueError, match=words):
+                pyro_dsae.load_data(tmp_path, [np.zeros((9, 4))])

@@ -1,6 +1,6 @@
 """Tables, a subject a file; a new file is named here."""
 
-from . import ball, cost, guides, priors, recipes, speech, sprites, unordered, videos
+from . import ball, cost, guides, imputation, priors, recipes, speech, sprites, unordered, videos
 from .results import TABLES, Rows
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "ball",
     "cost",
     "guides",
+    "imputation",
     "priors",
     "recipes",
     "speech",

@@ -106,6 +106,12 @@ class Clips(Windows):
             grid, known.lengths, known.times, windows=windows, draws=draws, transform=transform
         )
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is done to clips on the way in: see :func:`pyro_dsae.load_data`."""
+        known = self._recordings
+        return {**self._grid.settings, "size": [*known.size], "grey": known.grey}
+
     def read(self, i: int, frames: np.ndarray) -> Tensor:
         """Frames of clip ``i``, uint8 ``(n, C, H, W)``."""
         return self._recordings.read(i, frames)

@@ -104,6 +104,11 @@ class Series(Windows):
         nowhen = [None] * len(lengths)
         super().__init__(grid, lengths, nowhen, windows=windows, draws=draws, transform=transform)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is done to series on the way in: see :func:`pyro_dsae.load_data`."""
+        return {**self._grid.settings, "scaling": self.scaling}
+
     def read(self, i: int, frames: np.ndarray) -> Tensor:
         """Moments of series ``i``, scaled, ``(n, channels)``."""
         x = torch.from_numpy(np.asarray(self._series[i][frames], np.float64))

@@ -62,6 +62,8 @@ class LogSpectrum:
     ) -> None:
         check_whole(1, sample_rate=sample_rate, bins=bins)
         self.sample_rate, self.bins, self.hop = sample_rate, bins, hop
+        self.settings = {"sample_rate": sample_rate, "bins": bins, "window": window, "hop": hop}
+        """What it was made with."""
         frequencies = round(window * sample_rate / 2)
         self.window, self.step = 2 * frequencies, round(hop * sample_rate)
         if not bins <= frequencies <= 3 * bins:

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,29 @@ def _files(root: Path, split: str | None) -> dict[tuple[str, str], Path]:
     return dict(sorted(files.items()))
 
 
+def sample_rates(files: Iterable[Path]) -> dict[int, int]:
+    """How many of the files have which samples a second, by their headers."""
+    import soundfile
+
+    rates: Counter[int] = Counter()
+    for path in files:
+        try:
+            rates[soundfile.info(path).samplerate] += 1
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise ValueError(
+                f"{path} must be sound, got a file that cannot be read: {error}"
+            ) from error
+    return dict(rates)
+
+
+def lowest_rate(root: str | os.PathLike[str]) -> int:
+    """The fewest samples a second of any recording in ``root``.
+
+    :raises FileNotFoundError: if there are none.
+    """
+    return min(sample_rates(_files(Path(root), None).values()))
+
+
 def read_sound(path: Path, sample_rate: int) -> np.ndarray:
     """A file's sound, float32 ``(samples,)``: channels averaged, resampled to ``sample_rate``.
 
@@ -117,7 +141,8 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
     An item is ``(x, labels)``: ``x`` float32 ``(num_frames, bins)``, and ``speaker``, ``sex`` (0 female, 1
     male, -1 unknown), ``utterance``, ``segments``, how many that has, and ``position``, the segment's first
     frame in it. The sex is the first letter of a speaker's folder where all of them begin with f or m,
-    as in TIMIT and AN4. An utterance shorter than a segment yields none, with a warning that names it.
+    as in TIMIT and AN4. An utterance shorter than a segment yields none, with a warning that names it. A
+    warning also says how many bins are empty where recordings have fewer samples a second than the spectrum.
 
     Raises ``FileNotFoundError`` if there is no folder or no sound in it, ``ValueError`` naming a file that
     is not sound or is empty, and ``ImportError`` without the extra ``speech``.
@@ -164,6 +189,7 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         self.num_frames = num_frames
         self.segment_hop = num_frames if segment_hop is None else segment_hop
         self.spectrum, self.level, self.transform = spectrum or LogSpectrum(), level, transform
+        self._silence = silence
         found = _files(Path(root), split)
         if speakers is not None:
             missing = sorted(set(speakers) - {speaker for speaker, _ in found})
@@ -181,8 +207,34 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         self.speaker_sex = torch.tensor([int(c == "m") if known else -1 for c in first])
 
         self._load(Path(cache_dir) if cache_dir is not None else default_cache_dir() / "speech")
+        self._say_if_empty()
         self.scaling = scaling or self._statistics()
         self._index(silence)
+
+    def _say_if_empty(self) -> None:
+        """A warning where recordings have fewer samples a second than the spectrum."""
+        rate = self.spectrum.sample_rate
+        low = {found: n for found, n in sample_rates(self.files).items() if found < rate}
+        if low:
+            least = min(low)
+            empty = int((self.spectrum.hertz > least / 2).sum())
+            warnings.warn(
+                f"{sum(low.values())} of {len(self.files)} recordings have fewer samples a second than the "
+                f"spectrum's {rate}, down to {least}: {empty} of {self.spectrum.bins} bins hold nothing of "
+                f"them; spectrum=LogSpectrum({least}, ...) has none such",
+                stacklevel=3,
+            )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is done to recordings on the way in: see :func:`pyro_dsae.load_data`."""
+        return {
+            "num_frames": self.num_frames,
+            "spectrum": self.spectrum,
+            "level": self.level,
+            "silence": self._silence,
+            "scaling": self.scaling,
+        }
 
     def _load(self, cache: Path) -> None:
         """Map the spectra from the cache, computed first where they are not there."""

@@ -30,6 +30,12 @@ class Grid:
             raise ValueError(f"give one of stride and rate, got stride={stride} and rate={rate}")
         self.num_frames, self.stride, self.rate, self.pad = num_frames, stride, rate, pad
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the data set; of stride and rate that which counts."""
+        step = {"stride": self.stride} if self.rate is None else {"rate": self.rate}
+        return {"num_frames": self.num_frames, **step, "pad": self.pad}
+
     def from_frame(self, start: int, length: int, times: np.ndarray | None) -> np.ndarray:
         """The frames that count from ``start`` on, of ``length`` shown at ``times`` (seconds).
 

@@ -141,11 +141,13 @@ def verify(
 ) -> dict[str, Any]:
     """Equal error rate over all pairs of utterances, with its percentile bootstrap over speakers.
 
-    Resamples in which there is no pair of one speaker, or none of two, are drawn again.
+    Resamples in which there is no pair of one speaker, or none of two, are drawn again: of two speakers both
+    are in each, and there is no interval.
 
     :param features: ``(U, dim)``, one row an utterance; see :func:`all_pairs`.
     :param speakers: integers, ``(U,)``.
-    :returns: ``eer``, ``low``, ``high``; and the numbers of ``pairs``, ``utterances``, ``speakers``.
+    :returns: ``eer``, ``low``, ``high`` (None of two speakers); and the numbers of ``pairs``,
+        ``utterances``, ``speakers``.
     :raises ValueError: as :func:`all_pairs` and :func:`det_curve`; if there is one speaker only.
 
     >>> speakers = torch.arange(5).repeat_interleave(4)
@@ -160,9 +162,11 @@ def verify(
         )
     scores, same = (values.cpu() for values in all_pairs(features, speakers))
     eer = equal_error_rate(scores, same)
-    rates = _resampled(scores, same, speakers.cpu(), resamples, seed)
-    tail = (1 - confidence) / 2
-    low, high = rates.quantile(torch.tensor([tail, 1 - tail], dtype=rates.dtype)).tolist()
+    low, high = None, None
+    if len(speakers.unique()) > 2:
+        rates = _resampled(scores, same, speakers.cpu(), resamples, seed)
+        tail = (1 - confidence) / 2
+        low, high = rates.quantile(torch.tensor([tail, 1 - tail], dtype=rates.dtype)).tolist()
     return {
         "eer": eer,
         "low": low,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pyro_dsae.data import LogSpectrum, SpeechSegments
-from pyro_dsae.data.speech import read_sound
+from pyro_dsae.data.speech import lowest_rate, read_sound, sample_rates
 
 RATE = 16_000
 
@@ -164,6 +165,30 @@ class TestFiles:
         direct = voice(0.5)
         inner = slice(400, -400)
         assert np.corrcoef(read[inner], direct[inner])[0, 1] > 0.99
+
+    def test_recordings_of_fewer_samples_a_second_than_the_spectrum_are_said(self, tmp_path):
+        for i, rate in enumerate((RATE, 8_000, 11_025)):
+            write(tmp_path / "a" / "anna" / f"{i}.wav", voice(0.5, rate=rate), rate)
+        wide = LogSpectrum(window=0.050)
+        words = (
+            "2 of 3 recordings .* the spectrum's 16000, down to 8000: 67 of 200 bins hold nothing"
+        )
+        for _ in range(2):  # from the cache too
+            with pytest.warns(UserWarning, match=words):
+                data = load(tmp_path / "a", spectrum=wide)
+        high = wide.hertz > 4_100
+        frames = data.restore(data.utterance(1))[5:-5]
+        assert frames[:, high].mean() < frames[:, ~high].mean() - 3
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            load(tmp_path / "a", spectrum=LogSpectrum(8_000, window=0.050))
+        assert lowest_rate(tmp_path / "a") == 8_000
+        assert sample_rates(data.files) == {16_000: 1, 8_000: 1, 11_025: 1}
+        (tmp_path / "a" / "anna" / "bad.wav").write_text("not sound")
+        with pytest.raises(
+            ValueError, match="bad.wav must be sound, got a file that cannot be read"
+        ):
+            lowest_rate(tmp_path / "a")
 
     def test_a_short_utterance_is_left_out_with_a_warning(self, timit):
         write(timit / "test" / "dr2" / "mabw0" / "sa2.wav", voice(0.1))

@@ -238,6 +238,14 @@ def test_features_of_an_utterance_are_the_mean_over_its_segments(batch_size):
         assert torch.allclose(features["energy"][row], mine.square().mean((1, 2)).mean(), atol=1e-6)
 
 
+def test_two_speakers_have_no_interval():
+    features, speakers = utterances(2, 6, 1.0)
+    found = verify(features, speakers, resamples=50)
+    assert 0 < found["eer"] < 1 and found["low"] is None and found["high"] is None
+    features, speakers = utterances(3, 6, 1.0)
+    assert verify(features, speakers, resamples=50)["low"] is not None
+
+
 @pytest.mark.parametrize("name", ["Factorised", "Full", "Pairwise"])
 def test_static_and_dynamic_are_posterior_means(name):
     guide = getattr(pyro_dsae, name)((8,), f_dim=5, z_dim=2, hidden=16)

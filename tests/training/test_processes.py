@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.utils.data.distributed import DistributedSampler
 
 import pyro_dsae
+from pyro_dsae.data import Sequences
 from pyro_dsae.training import NonFiniteLossError
 
 BATCH, PROCESSES, STEPS = 4, 2, 20
@@ -55,10 +56,23 @@ def data() -> Tensor:
     return colours.expand(-1, 4, -1, 16, 16).contiguous()
 
 
+def masked() -> Sequences:
+    """The same with frames missing: of one sequence two of four, of the next none."""
+    mask = torch.ones(27, 4, dtype=torch.bool)
+    mask[::2, 1], mask[::4, 3] = False, False
+    hidden = ~mask.view(27, 4, 1, 1, 1)
+    return Sequences(data().masked_fill(hidden, float("nan")), {"mask": mask})
+
+
+def clips() -> list[Tensor]:
+    """The same, of 2 to 4 frames."""
+    return [x[: 2 + n % 3] for n, x in enumerate(data())]
+
+
 def train(
     batch_size: int,
     guide: type = Certain,
-    x: Tensor | None = None,
+    x: Any = None,
     weights_seed: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
@@ -107,6 +121,8 @@ def in_each_process(folder: Path) -> None:
     broken[second_of_first_batch()], loud[second_of_first_batch()] = float("nan"), 3.0
     found = {
         "certain": train(BATCH, validation=data()[:5], validate_every=7),
+        "masked": train(BATCH, x=masked(), validation=masked(), validate_every=7),
+        "clips": train(BATCH, x=clips(), validation=clips(), validate_every=7),
         "noisy": train(BATCH, **NOISY) | {"next_draw": torch.randn(8)},
         "saved": train(BATCH, checkpoint_dir=folder / "by_two", checkpoint_every=11),
         "resumed": train(BATCH, checkpoint_dir=folder / "by_one", **RESUMED),
@@ -175,8 +191,24 @@ def test_two_processes_train_as_one_with_twice_the_batch(one, two):
     assert one["losses"][-1] < 0.9 * one["losses"][0]
 
 
+def test_frames_that_are_missing_count_in_no_process(two):
+    one = train(PROCESSES * BATCH, x=masked(), validation=masked(), validate_every=7)
+    for found in two:
+        assert found["masked"]["losses"] == pytest.approx(one["losses"], rel=1e-5)
+        torch.testing.assert_close(found["masked"]["weights"], one["weights"], rtol=0, atol=1e-4)
+        assert found["masked"]["losses"] != pytest.approx(found["certain"]["losses"], rel=1e-2)
+    for expected, found in zip(one["validation"], two[0]["masked"]["validation"], strict=True):
+        assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_clips_of_different_lengths_are_shared_out(two):
+    """Each process pads batches of its own."""
+    losses = torch.tensor(two[0]["clips"]["losses"])
+    assert losses.isfinite().all() and losses[-4:].mean() < 0.9 * losses[:4].mean()
+
+
 def test_all_processes_end_with_the_same_weights_and_history(two):
-    for key in ("certain", "noisy", "resumed"):
+    for key in ("certain", "masked", "clips", "noisy", "resumed"):
         first, second = (found[key] for found in two)
         assert torch.equal(first["weights"], second["weights"])
         assert first["losses"] == second["losses"]
