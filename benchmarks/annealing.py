@@ -4,8 +4,8 @@ temperatures, and from both sides on sequences that the model makes.
     python benchmarks/annealing.py --out benchmarks/results/annealing.json
     python benchmarks/annealing.py --pair pretrained/lpc-sprites-64 --root DIR
 
-Without ``--pair``, of procedural sprites at 32 x 32 and a pair trained as that of ``examples/compare_guides.py``
-is: ``Factorised``, views, no weights of the KL terms.
+Without ``--pair``, of procedural sprites at 32 x 32 and a pair trained as that of ``compare_guides`` is:
+``Factorised``, with views and without weights of the KL terms.
 """
 
 from __future__ import annotations
