@@ -11,11 +11,12 @@ Without ``--pair``, of procedural sprites at 32 x 32 and a pair trained as that 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 from ablation import VARIANTS, train
-from common import record, seconds, write
+from common import record, write
 
 import pyro_dsae
 from pyro_dsae import metrics
@@ -47,12 +48,13 @@ def main() -> None:
         model, guide = train(parts, data, args.steps, args.seed, pyro_dsae.Factorised)
     rows = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
     x = test.frames[rows].float() / 255
+    settings = {name: value for name, value in vars(args).items() if name not in ("out", "root")}
+    settings["pair"] = args.pair and args.pair.name
+    results: dict[str, Any] = {"evidence": {}, "both_sides": {}, "run": record(**settings)}
     chains = {"num_chains": args.chains, "num_leapfrog": args.leapfrog, "seed": args.seed}
-    results: dict[str, Any] = {"evidence": {}, "both_sides": {}}
-    found: dict[str, Any] = {}
-
-    def of_data(number: int) -> None:
-        found["data"] = metrics.evidence(
+    for number in args.temperatures:
+        start = time.perf_counter()
+        found = metrics.evidence(
             model,
             guide,
             x,
@@ -61,31 +63,24 @@ def main() -> None:
             num_temperatures=number,
             **chains,
         )
-
-    def of_the_model(number: int) -> None:
-        found["model"] = metrics.bidirectional(
-            model, guide, num_sequences=len(x), num_temperatures=number, **chains
-        )
-
-    for number in args.temperatures:
-        taken = seconds(lambda number=number: of_data(number))
-        results["evidence"][str(number)] = scores = {**found["data"], "seconds": taken}
+        results["evidence"][str(number)] = {**found, "seconds": time.perf_counter() - start}
+        write(results, args.out)
+        ends = "[{ais_chains_low:.1f}, {ais_chains_high:.1f}]".format(**found)
         print(
-            f"{number:5} temperatures, {taken:4.0f} s: ELBO {scores['elbo']:.1f}, "
-            f"IW {scores['iw_bound']:.1f}, AIS {scores['ais_bound']:.1f} "
-            f"[{scores['ais_chains_low']:.1f}, {scores['ais_chains_high']:.1f}] over chains",
+            f"{number:5} temperatures: ELBO {found['elbo']:.1f}, IW bound {found['iw_bound']:.1f}, "
+            f"AIS bound {found['ais_bound']:.1f} {ends} over chains, "
+            f"log weights spread {found['ais_spread']:.1f}, accepted {found['ais_acceptance']:.2f}",
             flush=True,
         )
-        taken = seconds(lambda number=number: of_the_model(number))
-        results["both_sides"][str(number)] = sides = {**found["model"], "seconds": taken}
-        print(
-            f"{'':18}{taken:4.0f} s: the model's own {sides['lower']:.1f} to {sides['upper']:.1f}"
+    for number in args.temperatures:
+        start = time.perf_counter()
+        sides = metrics.bidirectional(
+            model, guide, num_sequences=len(x), num_temperatures=number, **chains
         )
-        settings = {name: value for name, value in vars(args).items() if name != "out"}
-        results["run"] = record(
-            **{k: str(v) if k in ("pair", "root") else v for k, v in settings.items()}
-        )
+        results["both_sides"][str(number)] = {**sides, "seconds": time.perf_counter() - start}
         write(results, args.out)
+        ends = "{lower:.1f} to {upper:.1f}".format(**sides)
+        print(f"{number:5} temperatures: log p of the model's own sequences {ends}", flush=True)
 
 
 if __name__ == "__main__":

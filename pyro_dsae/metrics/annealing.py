@@ -149,7 +149,7 @@ def bidirectional(
     """
     check_pair(model, guide)
     with evaluation(seed, device_of(model), model, guide):
-        made = poutine.trace(model).get_trace(batch_size=num_sequences, num_frames=num_frames)
+        made: Any = poutine.trace(model).get_trace(batch_size=num_sequences, num_frames=num_frames)
         x = made.nodes["x"]["value"]
         latents = {site: made.nodes[site]["value"] for site in latent_sites(made) if site != "x"}
         ends = [
@@ -227,10 +227,10 @@ class _Path:
 
     def drawn(self, num: int) -> Tensor:
         """From the guide, ``(num, N, D)``."""
-        traces = (
-            poutine.trace(self.programs[0]).get_trace(self.x, **self.given) for _ in range(num)
-        )
-        draws = [self.flat({s: trace.nodes[s]["value"] for s in self.shapes}) for trace in traces]
+        draws = []
+        for _ in range(num):
+            trace: Any = poutine.trace(self.programs[0]).get_trace(self.x, **self.given)
+            draws.append(self.flat({site: trace.nodes[site]["value"] for site in self.shapes}))
         return torch.stack(draws).detach()
 
     # cuDNN's LSTMs have no gradients in evaluation mode.
