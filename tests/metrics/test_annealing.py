@@ -61,43 +61,45 @@ def points() -> Tensor:
 
 def test_annealing_finds_the_evidence_where_importance_sampling_does_not(points: Tensor) -> None:
     truth = exact(points).double()
-    annealed = anneal(linear_model, poor_guide, points, 16, num_temperatures=200)
+    annealed = anneal(linear_model, poor_guide, points, 16, num_temperatures=150)
     assert annealed.log_weights.shape == (16, 8) and annealed.log_weights.dtype == torch.float64
     found = importance_bound(annealed.log_weights) - truth
     assert abs(float(found.mean())) < 0.5
     assert float(found.max()) < 1  # beyond it by chance alone
     assert float((annealed.acceptance - 0.65).abs().max()) < 0.1
     # As many draws from the guide as all of the chains' leapfrog steps.
-    draws = log_weights(linear_model, poor_guide, points, 16 * 200 * 5, pairs_at_once=50_000)
+    draws = log_weights(linear_model, poor_guide, points, 16 * 150 * 5, pairs_at_once=50_000)
     assert float((importance_bound(draws) - truth).mean()) < -4
 
 
 def test_one_temperature_is_importance_sampling(points: Tensor) -> None:
-    weights = anneal(linear_model, poor_guide, points, 2000, num_temperatures=1).log_weights
-    draws = log_weights(linear_model, poor_guide, points, 2000)
-    torch.testing.assert_close(weights.mean(0), draws.mean(0), rtol=0.05, atol=0.1)
+    few = {"num_temperatures": 1, "num_leapfrog": 1}
+    weights = anneal(linear_model, poor_guide, points, 500, **few).log_weights
+    draws = log_weights(linear_model, poor_guide, points, 500)
+    error = (weights.var(0) + draws.var(0)).sqrt() / 500**0.5
+    assert ((weights.mean(0) - draws.mean(0)).abs() < 4 * error).all()
 
 
 def test_weights_are_unbiased_with_few_temperatures_and_a_coarse_path() -> None:
-    """E w = p(x): one sequence, many chains, too few temperatures for any one of them to get there."""
-    x = torch.tensor([[[0.3, -0.2]]])
+    """E w = p(x): many chains for a sequence, and too few temperatures for any one of them to get there."""
+    x = torch.tensor([[[0.3, -0.2]]]).expand(200, 1, 2)
 
     def guide(x: Tensor) -> None:
         with pyro.plate("sequences", len(x), dim=-1):
             pyro.sample("f", dist.Normal(torch.zeros(1), 1.5).to_event(1))
             pyro.sample("z", dist.Normal(torch.full((1, 1), 0.5), 1.0).to_event(2))
 
-    weights = anneal(linear_model, guide, x, 20_000, num_temperatures=3, num_leapfrog=2).log_weights
-    ratio = (weights - exact(x)).exp()
-    error = float(ratio.std()) / 20_000**0.5
+    options = {"num_temperatures": 3, "num_leapfrog": 2, "pairs_at_once": 20_000}
+    weights = anneal(linear_model, guide, x, 100, **options).log_weights
+    ratio = (weights - exact(x)).exp().flatten()
     assert float(ratio.std()) > 0.2
-    assert float(ratio.mean()) == pytest.approx(1, abs=4 * error)
+    assert float(ratio.mean()) == pytest.approx(1, abs=4 * float(ratio.std()) / 20_000**0.5)
 
 
 def test_from_both_sides() -> None:
-    options = {"num_sequences": 16, "num_frames": FRAMES, "num_chains": 8}
+    options = {"num_sequences": 16, "num_frames": FRAMES, "num_chains": 8, "num_leapfrog": 3}
     rough, fine = (
-        bidirectional(linear_model, poor_guide, num_temperatures=k, **options) for k in (20, 200)
+        bidirectional(linear_model, poor_guide, num_temperatures=k, **options) for k in (10, 100)
     )
     assert 0 < fine["width"] < 1 < rough["width"]
     pyro.set_rng_seed(0)  # the same sequences
@@ -151,7 +153,7 @@ def test_the_interval_over_chains_is_that_of_the_mean_weight() -> None:
 def test_every_pair_is_annealed(pair: tuple[str, str]) -> None:
     model, guide = (m.eval() for m in every_pair()[pair]((3, 16, 16)))
     x = torch.rand(2, 3, 3, 16, 16)
-    annealed = anneal(model, guide, x, 3, num_temperatures=4, num_leapfrog=2)
+    annealed = anneal(model, guide, x, 3, num_temperatures=3, num_leapfrog=1)
     assert annealed.log_weights.isfinite().all()
     assert (annealed.acceptance > 0.1).all()
     assert all(weight.grad is None for m in (model, guide) for weight in m.parameters())
@@ -162,15 +164,15 @@ def test_chains_start_at_draws_of_the_guide_and_the_programs_agree_on_what_they_
 ) -> None:
     """The chains' axis to the left of the plate gives the densities of chains one by one."""
     pair = [m.eval() for m in make_pair()]
-    weights = anneal(*pair, x, 200, num_temperatures=1).log_weights
-    draws = log_weights(*pair, x, 200)
-    error = draws.std(0) / 200**0.5
-    assert ((weights.mean(0) - draws.mean(0)).abs() < 6 * error).all()
-    torch.testing.assert_close(weights.std(0), draws.std(0), rtol=0.4, atol=0.0)
+    weights = anneal(*pair, x[:3], 60, num_temperatures=1, num_leapfrog=1).log_weights
+    draws = log_weights(*pair, x[:3], 60)
+    error = (weights.var(0) + draws.var(0)).sqrt() / 60**0.5
+    assert ((weights.mean(0) - draws.mean(0)).abs() < 4 * error).all()
 
 
 def test_frames_that_are_absent_do_not_count(make_pair, x: Tensor) -> None:
     pair = [m.eval() for m in make_pair()]
+    few = {"num_temperatures": 3, "num_leapfrog": 1}
     mask = torch.ones(2, 4, dtype=torch.bool)
     mask[1, 2:] = False
     found = []
@@ -178,9 +180,9 @@ def test_frames_that_are_absent_do_not_count(make_pair, x: Tensor) -> None:
         filled = x[:2].clone()
         filled[~mask] = filling
         torch.manual_seed(0)
-        found.append(anneal(*pair, filled, 2, num_temperatures=4, mask=mask).log_weights)
+        found.append(anneal(*pair, filled, 2, mask=mask, **few).log_weights)
     assert torch.equal(*found)
-    whole = anneal(*pair, x[:2], 2, num_temperatures=4).log_weights
+    whole = anneal(*pair, x[:2], 2, **few).log_weights
     assert (whole[:, 1] < found[0][:, 1]).all()  # two frames more to explain
 
 
@@ -254,7 +256,7 @@ def joined_model(x: Tensor) -> None:
         (lambda x: anneal(linear_model, fixed_guide, x), "guide must vary a latent"),
         (
             lambda x: anneal(joined_model, poor_guide, x, 3),
-            r"broadcast .* log density of 'x' must be \(3, 8\), got \(8,\)",
+            r"broadcast .* log density of 'x' must be \(4, 8\), got \(8,\)",
         ),
         (
             lambda x: evidence(linear_model, poor_guide, x, method="ml"),
