@@ -4,8 +4,8 @@ temperatures, and from both sides on sequences that the model makes.
     python benchmarks/annealing.py --out benchmarks/results/annealing.json
     python benchmarks/annealing.py --pair pretrained/lpc-sprites-64 --root DIR
 
-Without ``--pair``, of procedural sprites at 32 x 32 and a pair trained as that of ``compare_guides`` is:
-``Factorised``, with views and without weights of the KL terms.
+Without ``--pair``, of procedural sprites and a pair trained as those of ``examples/compare_guides.py``
+are: with views, and without weights of the KL terms.
 """
 
 from __future__ import annotations
@@ -15,12 +15,31 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ablation import VARIANTS, train
+import torch
 from common import record, write
+from torch import nn
 
 import pyro_dsae
-from pyro_dsae import metrics
+from pyro_dsae import metrics, views
 from pyro_dsae.data import ProceduralSprites, Sprites
+
+
+def trained(data: ProceduralSprites, size: int, steps: int, seed: int) -> tuple[nn.Module, ...]:
+    """Model and guide."""
+    torch.manual_seed(seed)
+    frame = (3, size, size)
+    sizes = {"f_dim": 32, "z_dim": 6, "channels": 16, "hidden": 128}
+    model = pyro_dsae.DSAE(frame, modulated=True, **sizes)
+    guide = pyro_dsae.Factorised(
+        frame,
+        content_encoder=True,
+        content_view=nn.Sequential(views.FewFrames(2), views.ShuffleStrips(size // 16)),
+        dynamics_view=views.Recolour(),
+        **sizes,
+    )
+    options = {"batch_size": 32, "lr": 4e-3, "device": "cpu", "seed": seed, "progress": False}
+    pyro_dsae.fit(model, guide, data, steps=steps, **options)
+    return model, guide
 
 
 def main() -> None:
@@ -28,6 +47,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--pair", type=Path, help="folder of a pair, in place of training one")
     options.add_argument("--root", type=Path, help="of the LPC sprites, for a pair of 64 x 64")
+    options.add_argument("--size", type=int, default=32, help="pixels of a pair that it trains")
     options.add_argument("--steps", type=int, default=700)
     options.add_argument("--sequences", type=int, default=9)
     options.add_argument("--samples", type=int, default=1000, help="of the bound without annealing")
@@ -43,9 +63,8 @@ def main() -> None:
         test: Any = Sprites(args.root, "test", size=size) if args.root else None
         test = test or ProceduralSprites("test", size=size)
     else:
-        parts = VARIANTS["without weights"]
-        data, test = ProceduralSprites("train"), ProceduralSprites("test")
-        model, guide = train(parts, data, args.steps, args.seed, pyro_dsae.Factorised)
+        data, test = (ProceduralSprites(split, size=args.size) for split in ("train", "test"))
+        model, guide = trained(data, args.size, args.steps, args.seed)
     rows = metrics.balanced_subset(test.labels["action"], args.sequences, seed=args.seed)
     x = test.frames[rows].float() / 255
     settings = {name: value for name, value in vars(args).items() if name not in ("out", "root")}
