@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 import pyro
 import torch
+from pyro import distributions as dist
 from pyro import poutine
 from torch import Tensor
 from torch.distributions import constraints
@@ -76,9 +77,9 @@ def anneal(
 
     :func:`~pyro_dsae.metrics.importance_bound` of their weights is the bound on log p(x), nats a sequence.
     Each chain takes ``num_temperatures`` times ``num_leapfrog`` gradients of both programs, which have to
-    broadcast over axes to the left of the plate, as all of ours do. A site that the guide does not vary, such
-    as mu_2 of FHVAE, stays where the guide puts it: then the bound is on log p(x, mu_2). Put modules into
-    evaluation mode first.
+    broadcast over axes to the left of the plate, as all of ours do. A site of which the guide knows one point, a
+    Delta, such as mu_2 of FHVAE, stays there: then the bound is on log p(x, mu_2). Put modules into evaluation
+    mode first.
 
     :param x: ``(N, T, *frame)``.
     :param num_chains: C, of each sequence.
@@ -88,7 +89,7 @@ def anneal(
         guide, and ``-importance_bound(log_weights)`` is an upper bound.
     :param pairs_at_once: so many (chain, sequence) pairs share a pass.
     :param mask: ``(N, T)``, True where a frame is present.
-    :raises ValueError: if a count is less than 1, a latent is not of real numbers, or a weight is NaN.
+    :raises ValueError: if a count is less than 1, a latent is not of real numbers, or a weight not finite.
 
     >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
     >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
@@ -117,9 +118,9 @@ def anneal(
             back = 1 if latents is None else -1
             parts.append(path.run(start, betas[::back], steps[::back]))
     log_weights, acceptance = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
-    bad = log_weights.isnan().any(0).nonzero().flatten().tolist()
+    bad = (log_weights.isnan() | log_weights.isposinf()).any(0).nonzero().flatten().tolist()
     if bad:
-        raise ValueError(f"log weights must be numbers, got NaN for sequences {bad[:8]}")
+        raise ValueError(f"log weights must be finite, got NaN or inf for sequences {bad[:8]}")
     return Annealed(log_weights, acceptance)
 
 
@@ -212,13 +213,21 @@ class _Path:
         self.num_leapfrog = num_leapfrog
         trace = poutine.trace(guide).get_trace(x, **given)
         self.shapes = {}
+        self.varied = []
         for site in latent_sites(trace):
             node: Any = trace.nodes[site]
             _check_real(site, node["fn"])
             self.shapes[site] = node["value"].shape[1:]
-        self.scale = self.drawn(_SPREAD).std(0)
-        if not self.scale.any():
-            raise ValueError("guide must vary a latent, got the same draws each time")
+            if not _is_point(node["fn"]):
+                self.varied.append(site)
+        if not self.varied:
+            raise ValueError(f"guide must vary a latent, got points for {', '.join(self.shapes)}")
+        draws = self.drawn(_SPREAD)
+        moves = {
+            site: torch.full((len(x), *shape), float(site in self.varied)).to(draws)
+            for site, shape in self.shapes.items()
+        }
+        self.scale = draws.std(0) * self.flat(moves)
 
     def flat(self, latents: Mapping[str, Tensor]) -> Tensor:
         """Latents ``(*, N, ...)`` by site side by side, ``(*, N, D)``."""
@@ -245,11 +254,11 @@ class _Path:
             for part, (site, shape) in zip(u.split(sizes, -1), self.shapes.items(), strict=True)
         }
         logs, slopes = [], []
-        for program, observed in zip(self.programs, ([], ["x"]), strict=True):
+        for program, sites in zip(self.programs, (self.varied, [*self.shapes, "x"]), strict=True):
             conditioned: Any = poutine.condition(program, data=latents)
             trace = poutine.trace(conditioned).get_trace(self.x, **self.given)
             trace.compute_log_prob()
-            parts = {site: trace.nodes[site]["log_prob"] for site in [*self.shapes, *observed]}
+            parts = {site: trace.nodes[site]["log_prob"] for site in sites}
             for site, part in parts.items():
                 if part.shape != u.shape[:-1]:
                     raise ValueError(
@@ -310,6 +319,12 @@ class _Path:
                 state, acceptance = self.transition(state, betas[k], steps[k])
                 accepted.append(acceptance.mean(0))
         return weights, torch.stack(accepted).mean(0) if accepted else torch.ones_like(weights[0])
+
+
+def _is_point(law: Any) -> bool:
+    while isinstance(law, dist.Independent):
+        law = law.base_dist
+    return isinstance(law, dist.Delta)
 
 
 def _check_real(site: str, law: Any) -> None:
