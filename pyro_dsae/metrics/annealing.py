@@ -77,9 +77,9 @@ def anneal(
 
     :func:`~pyro_dsae.metrics.importance_bound` of their weights is the bound on log p(x), nats a sequence.
     Each chain takes ``num_temperatures`` times ``num_leapfrog`` gradients of both programs, which have to
-    broadcast over axes to the left of the plate, as all of ours do. A site of which the guide knows one point, a
-    Delta, such as mu_2 of FHVAE, stays there: then the bound is on log p(x, mu_2). Put modules into evaluation
-    mode first.
+    broadcast over axes to the left of the plate, as all of ours do. Where the guide knows one point, a Delta,
+    such as that of mu_2 of FHVAE, the site stays there: then the bound is on log p(x, mu_2). Put modules into
+    evaluation mode first.
 
     :param x: ``(N, T, *frame)``.
     :param num_chains: C, of each sequence.
