@@ -187,3 +187,19 @@ def test_a_ball_is_forecast_without_a_model(tmp_path, monkeypatch, capsys):
     found = json.loads(out.read_text())
     errors = {name: found[name]["prediction"]["5"]["mean"] for name in ball.FORECASTS}
     assert 0.02 < errors["black"] < 0.035 and errors["hold"] > errors["constant_velocity"]
+
+
+def test_the_bounds_are_set_against_the_evidence(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "annealing.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("annealing")
+    options = ["--size", "16", "--steps", "2", "--samples", "25", "--chains", "2"]
+    options += ["--temperatures", "1", "2", "--leapfrog", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["annealing.py", *options])
+    bench.main()
+    found = json.loads(out.read_text())
+    assert {*found} == {"evidence", "both_sides", "run"}
+    for scores in found["evidence"].values():
+        assert scores["elbo"] < scores["iw_bound"] and math.isfinite(scores["ais_bound"])
+    assert all(sides["width"] > 0 for sides in found["both_sides"].values())
+    assert len(capsys.readouterr().out.splitlines()) == 4
