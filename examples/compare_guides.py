@@ -6,6 +6,7 @@ side by side how near each comes to the evidence, what its latents spend, and wh
     python examples/compare_guides.py                              # three guides, two seeds, on a laptop
     python examples/compare_guides.py --guides factorised full --budget 120s
     python examples/compare_guides.py --freeze-model               # one model, the guides fitted to it
+    python examples/compare_guides.py --freeze-model --anneal 500 # and how far each is from log p(x)
     python examples/compare_guides.py --prior linear_gaussian --guides factorised structured
     python examples/compare_guides.py --rates 0.5 1 2 4            # what an encoding costs, too
 """
@@ -45,6 +46,7 @@ WEIGHTS = {"f": 1.0, "z": 1.0}  # the ELBO itself: other weights would favour ot
 SHOWN = {
     "elbo": "ELBO",
     "iw_bound": "IW bound",
+    "ais_bound": "AIS bound",
     "k_hat_below_0_7": "k < 0.7",
     "kl_f": "KL f",
     "kl_z": "KL z",
@@ -62,7 +64,15 @@ def judge(
     x = some_of_each(run, test, args)
     swapped = metrics.swap(*pair, judges, test, num_sequences=args.judged, seed=args.seed)
     return {
-        **metrics.evidence(model, guide, x, num_samples=args.samples, seed=args.seed),
+        **metrics.evidence(
+            model,
+            guide,
+            x,
+            num_samples=args.samples,
+            seed=args.seed,
+            method="ais" if args.anneal else "iw",
+            num_temperatures=args.anneal or 1,
+        ),
         "information_f_x": metrics.mutual_information(
             guide, test, num_sequences=args.judged, seed=args.seed
         ),
@@ -165,6 +175,12 @@ def main() -> None:
         help="train the model with the first guide (the row 'joint'), then fit each guide to it as it is",
     )
     options.add_argument(
+        "--anneal",
+        type=at_least(1),
+        metavar="TEMPERATURES",
+        help="also: the evidence by annealed importance sampling; with 500, many minutes a guide",
+    )
+    options.add_argument(
         "--rates",
         nargs="+",
         type=non_negative,
@@ -243,7 +259,8 @@ def main() -> None:
         figures["rates"] = rates
         curves = {kind: [*points.values()] for kind, points in rates.items()}
         plotting.rate_distortion(curves, run.out / "rates")
-    run.finish({**figures, "run": run.figures()}, table(found, "guide", SHOWN))
+    shown = {key: title for key, title in SHOWN.items() if args.anneal or key != "ais_bound"}
+    run.finish({**figures, "run": run.figures()}, table(found, "guide", shown))
 
 
 if __name__ == "__main__":

@@ -296,3 +296,19 @@ def test_missing_frames_are_filled_and_judged(imputation, tmp_path, monkeypatch,
     out.unlink()
     assert tables.TABLES["imputation_ball"]() == []
     results.result.cache_clear()
+
+
+def test_the_bounds_are_set_against_the_evidence(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "annealing.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    bench = importlib.import_module("annealing")
+    options = ["--size", "16", "--steps", "2", "--samples", "25", "--chains", "2"]
+    options += ["--temperatures", "1", "2", "--leapfrog", "1", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["annealing.py", *options])
+    bench.main()
+    found = json.loads(out.read_text())
+    assert {*found} == {"evidence", "both_sides", "run"}
+    for scores in found["evidence"].values():
+        assert scores["elbo"] < scores["iw_bound"] and math.isfinite(scores["ais_bound"])
+    assert all(sides["width"] > 0 for sides in found["both_sides"].values())
+    assert len(capsys.readouterr().out.splitlines()) == 4

@@ -1,5 +1,6 @@
 """How well a model does: a file for each protocol, for the judges they ask and for their scores."""
 
+from .annealing import Annealed, anneal, bidirectional, chain_interval
 from .bouncing_ball import (
     constant_velocity,
     continuation_nll,
@@ -68,13 +69,17 @@ from .verification import (
 
 __all__ = [
     "HEADS",
+    "Annealed",
     "DigitClassifier",
     "Judge",
     "LabelledSequences",
     "SheetSequences",
     "active_units",
     "all_pairs",
+    "anneal",
     "balanced_subset",
+    "bidirectional",
+    "chain_interval",
     "constant_velocity",
     "content_dynamics_information",
     "continuation_nll",

@@ -7,7 +7,8 @@ For draws :math:`(f^k, z^k) \sim q(f, z \mid x)` and log weights
 
 the second the bound of Burda et al. (ICLR 2016), section 3. The tail of the weights says how far to trust it:
 Pareto smoothing's k-hat (Vehtari et al., JMLR 2024; of guides, Yao et al., ICML 2018) is below 0.7 where
-the guide is close enough to the posterior for importance sampling to work.
+the guide is close enough to the posterior for importance sampling to work. Where it is above,
+:func:`~pyro_dsae.metrics.anneal` goes on from the guide to the posterior.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from ..nn import within_lengths
 from ..training import elbo_terms
 from ..training.batches import MASK, collated
 from ._evaluation import device_of, evaluation, interval
+from .annealing import Annealed, anneal, chain_interval
 
 _BATCH = 64  # sequences that go through the guide at once
 _MIN_DRAWS = 25  # ArviZ fits the tail, a fifth of so few, from 5 draws on
@@ -158,6 +160,10 @@ def evidence(
     num_sequences: int | None = None,
     seed: int = 0,
     pairs_at_once: int = 512,
+    method: str = "iw",
+    num_chains: int = 16,
+    num_temperatures: int = 500,
+    num_leapfrog: int = 5,
 ) -> dict[str, float | None]:
     """How close the guide comes to log p(x) of the model; means over sequences, in nats a sequence.
 
@@ -165,11 +171,16 @@ def evidence(
         lengths and with a label ``mask`` or not: frames present count.
     :param num_samples: K, draws a sequence, at least 25.
     :param num_sequences: of so many drawn by ``seed``, the same for every guide (default: all).
+    :param method: ``"iw"``, or ``"ais"``: also by annealing, of a handful of sequences: it takes long.
+    :param num_chains: of annealing, :func:`anneal`; ``num_temperatures`` and ``num_leapfrog`` too.
     :returns: ``elbo``, of all K draws; ``iw_bound``, :func:`importance_bound`; ``gap``, the second less the
         first; ``elbo_low``, ``elbo_high`` and those of the bound, intervals of 95% by a bootstrap over
         sequences; ``log_likelihood``, log p(x | f, z); ``kl_f`` and ``kl_z`` (of every latent site), and
         ``kl_z_per_frame``, of each site of the model's dynamics; ``bits_per_dim`` = -ELBO / (dims ln 2) and
-        ``iw_bits_per_dim``; ``k_hat_below_0_7``, a share, and ``k_hat_median``, None where it is infinite.
+        ``iw_bits_per_dim``; ``k_hat_below_0_7``, a share, and ``k_hat_median``, None where it is infinite. By
+        ``"ais"`` also ``ais_bound``, with its interval over sequences and one over chains,
+        ``ais_chains_low`` and ``ais_chains_high``; ``ais_gap``, it less the ELBO; ``ais_spread``, the
+        standard deviation of the log weights over chains, and ``ais_acceptance``.
 
     >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
     >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
@@ -180,9 +191,24 @@ def evidence(
     """
     if num_samples < _MIN_DRAWS:
         raise ValueError(f"num_samples must be at least {_MIN_DRAWS}, got {num_samples}")
+    if method not in ("iw", "ais"):
+        raise ValueError(f"method must be iw or ais, got {method!r}")
     device = device_of(model)
     x, mask = _sequences(data, num_sequences, seed)
     x, mask = x.to(device), as_mask(mask, x, model, guide)
+    annealed = None
+    if method == "ais":
+        with evaluation(seed, device, model, guide):
+            annealed = anneal(
+                model,
+                guide,
+                x,
+                num_chains,
+                num_temperatures=num_temperatures,
+                num_leapfrog=num_leapfrog,
+                pairs_at_once=pairs_at_once,
+                mask=mask,
+            )
     weights: list[Tensor] = []
     totals: dict[str, float] = {}
     with evaluation(seed, device, model, guide):
@@ -206,6 +232,7 @@ def evidence(
     return {
         **means,
         **per_frame,
+        **({} if annealed is None else _annealed_figures(annealed, means["elbo"], seed)),
         "iw_bound": bound,
         **interval(log_w.mean(0), "elbo", seed=seed),
         **interval(bounds, "iw_bound", seed=seed),
@@ -214,6 +241,19 @@ def evidence(
         "iw_bits_per_dim": -bound / bits,
         "k_hat_below_0_7": float((k < 0.7).double().mean()),
         "k_hat_median": median if math.isfinite(median) else None,
+    }
+
+
+def _annealed_figures(annealed: Annealed, elbo: float, seed: int) -> dict[str, float]:
+    weights = annealed.log_weights
+    bounds = importance_bound(weights)
+    return {
+        "ais_bound": float(bounds.mean()),
+        **interval(bounds, "ais_bound", seed=seed),
+        **chain_interval(weights, "ais_chains", seed=seed),
+        "ais_gap": float(bounds.mean()) - elbo,
+        "ais_spread": float(weights.std(0, correction=0).mean()),
+        "ais_acceptance": float(annealed.acceptance.mean()),
     }
 
 
