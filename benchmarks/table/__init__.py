@@ -1,6 +1,18 @@
 """Tables, a subject a file; a new file is named here."""
 
-from . import ball, cost, guides, imputation, priors, recipes, speech, sprites, unordered, videos
+from . import (
+    ball,
+    cost,
+    guides,
+    imputation,
+    msd,
+    priors,
+    recipes,
+    speech,
+    sprites,
+    unordered,
+    videos,
+)
 from .results import TABLES, Rows
 
 __all__ = [
@@ -10,6 +22,7 @@ __all__ = [
     "cost",
     "guides",
     "imputation",
+    "msd",
     "priors",
     "recipes",
     "speech",
