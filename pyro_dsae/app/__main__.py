@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--data",
         help="folder of clips or of LPC sheets, .npy, .npz, or 'procedural' (default: the model draws)",
     )
+    made.add_argument("--against", metavar="OTHER", help="a second pair, to compare side by side")
     made.add_argument("--count", type=int, default=36, help="sequences to choose from (36)")
     made.add_argument("--frames", type=int, default=16, help="of a window of clips (16)")
     made.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
@@ -51,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f'the explorer needs Gradio: pip install "pyro-dsae[app]" ({error})')
         try:
             pair = load(model)
+            against = (*load(options.against), options.against) if options.against else None
             entries = read_data(*pair, options.data, count=options.count, frames=options.frames)
-            stage = Stage(*pair, entries, str(model))
+            stage = Stage(*pair, entries, str(model), against)
         except (ImportError, OSError, ValueError) as error:
             sys.exit(str(error))
         data = f"of `{Path(options.data).name}`" if options.data else "that it draws"

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .atlas import atlas, nearest, thumbnail
 from .entries import Entry, read_clip
 from .films import Shown, film
-from .stage import CONTENTS, MOTIONS, TABS, Choice, Stage
+from .stage import COMPARE, CONTENTS, MOTIONS, Choice, Stage
 
 MOST_UPLOADS = 4  # of a session
 LARGEST = "16mb"  # of an upload
@@ -26,6 +26,7 @@ HINTS = {
     "Directions": "Along principal directions, in standard deviations.",
     "Fresh": "Drawn from the prior, of any length.",
     "Forecast": "The motion's own sequence is seen up to a frame (faded), then goes on.",
+    COMPARE: "The same by two pairs; the squared error is that of their first two rows, a value of a frame.",
     "Matrix": "Each content picked adds a row, each motion a column.",
 }
 SAVE = "() => setTimeout(() => document.querySelector('#mp4-link a').click(), 50)"
@@ -36,8 +37,14 @@ figure.film { margin: 0 auto; max-width: 100%; }
 figure.film img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
 figure.film figcaption { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr;
   text-align: center; font-size: .9rem; padding-top: .3rem; overflow-wrap: anywhere; }
+figure.of-rows { display: grid; grid-template-columns: auto minmax(0, 1fr); }
+figure.of-rows > div { display: grid; grid-auto-rows: 1fr; }
+figure.of-rows > div span { writing-mode: vertical-rl; transform: rotate(180deg); text-align: center;
+  font-size: .9rem; padding-left: .3rem; }
+figure.of-rows figcaption, figure.of-rows p { grid-column: 2; }
 figure.film p { text-align: center; margin: .6rem 0 0; }
 figure.film a { margin: 0 .3rem; text-decoration: underline; }
+.gradio-container button[role=tab] { padding-left: .6rem; padding-right: .6rem; }
 .pick .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)) !important; }
 .pick .thumbnail-item { min-width: 0; }
 .pick .caption-label { display: none; }
@@ -93,7 +100,7 @@ def build(stage: Stage, folder: str | Path, *, about: str = "") -> gr.Blocks:
                 controls: dict[str, Any] = {}
                 buttons: dict[str, Any] = {}
                 tabs = {}
-                for name in TABS:
+                for name in stage.tabs:
                     with gr.Tab(name) as tabs[name]:
                         gr.Markdown(HINTS[name])
                         _controls(name, stage, controls, buttons)
