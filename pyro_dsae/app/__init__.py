@@ -27,11 +27,14 @@ from .pictures import (
     moved,
     swap,
 )
+from .recordings import Heard, Studio, read_recording
 
 __all__ = [
     "Directions",
     "Entry",
+    "Heard",
     "Shown",
+    "Studio",
     "beside",
     "check_shown",
     "compared",
@@ -46,6 +49,7 @@ __all__ = [
     "moved",
     "read_clip",
     "read_data",
+    "read_recording",
     "swap",
     "take_apart",
 ]

@@ -42,9 +42,14 @@ figure.of-rows > div { display: grid; grid-auto-rows: 1fr; }
 figure.of-rows > div span { writing-mode: vertical-rl; transform: rotate(180deg); text-align: center;
   font-size: .9rem; padding-left: .3rem; }
 figure.of-rows figcaption, figure.of-rows p { grid-column: 2; }
+figure.sounds { margin: 0; }
+figure.sounds div { display: grid; grid-template-columns: 11rem minmax(0, 1fr); align-items: center; }
+figure.sounds audio { width: 100%; height: 2.5rem; margin: .2rem 0; }
+figure.sounds img { width: 100%; border-radius: 4px; }
+figure.sounds p { text-align: center; margin: .6rem 0; }
+figure.sounds a { color: var(--link-text-color); text-decoration: underline; font-size: 1rem; }
 figure.film p { text-align: center; margin: .6rem 0 0; }
 figure.film a { margin: 0 .3rem; text-decoration: underline; }
-.gradio-container button[role=tab] { padding-left: .6rem; padding-right: .6rem; }
 .pick .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)) !important; }
 .pick .thumbnail-item { min-width: 0; }
 .pick .caption-label { display: none; }
@@ -54,6 +59,7 @@ figure.film a, #mp4 { color: var(--link-text-color); font-size: 1rem; font-weigh
 @media (max-width: 800px) {
   #main { flex-direction: column; }
   #main > * { min-width: 0 !important; width: 100%; flex: none; }
+  figure.sounds div { grid-template-columns: 1fr; }
 }
 .pick .thumbnail-item img { image-rendering: pixelated; }
 #map img { image-rendering: pixelated; cursor: crosshair; }
@@ -100,10 +106,11 @@ def build(stage: Stage, folder: str | Path, *, about: str = "") -> gr.Blocks:
                 controls: dict[str, Any] = {}
                 buttons: dict[str, Any] = {}
                 tabs = {}
-                for name in stage.tabs:
-                    with gr.Tab(name) as tabs[name]:
-                        gr.Markdown(HINTS[name])
-                        _controls(name, stage, controls, buttons)
+                with gr.Tabs(overflow_behavior="wrap"):
+                    for name in stage.tabs:
+                        with gr.Tab(name) as tabs[name]:
+                            gr.Markdown(HINTS[name])
+                            _controls(name, stage, controls, buttons)
                 picture = gr.HTML(first.html(), elem_id="film")
                 mp4 = gr.Button("Save as MP4", size="sm", elem_id="mp4")
                 link = gr.HTML(elem_id="mp4-link")

@@ -14,6 +14,16 @@ from pyro import poutine
 model, guide = pyro_dsae.load({pair!r})
 """
 
+_VOICES = """\
+import pyro_dsae
+from pyro_dsae import conversion
+
+model, guide = pyro_dsae.load({pair!r})
+speech = pyro_dsae.load_data({pair!r}, "recordings")  # recordings/SPEAKER/UTTERANCE.wav
+frames = conversion.spoken(model, guide, speech, 0, speaker=1)  # the first utterance, as the second speaker
+wave = speech.sound(frames)
+"""
+
 _LINES = {
     "Swap": """\
 f = pyro_dsae.infer(guide, content)["f"]
@@ -67,8 +77,9 @@ def snippet(kind: str, pair: str, **values: Any) -> str:
     """The lines for one kind of picture.
 
     :param kind: ``Swap``, ``Walk``, ``Directions``, ``Fresh motions``, ``Fresh contents``, ``Forecast``,
-        ``Compare`` or ``Matrix``.
+        ``Compare``, ``Matrix`` or ``Voices``.
     :param pair: folder or id of the pair.
     :param values: what the kind was made with.
     """
-    return (_START + _LINES[kind]).format(pair=pair, **values)
+    lines = _VOICES if kind == "Voices" else _START + _LINES[kind]
+    return lines.format(pair=pair, **values)

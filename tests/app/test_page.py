@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import time
 
 import pytest
@@ -15,14 +14,9 @@ from pyro_dsae import app
 from pyro_dsae.app.stage import Stage
 from pyro_dsae.data.videos import write_video
 
-playwright = pytest.importorskip("playwright.sync_api")
 page_module = pytest.importorskip("pyro_dsae.app.page")
 PATIENCE = 60  # seconds, on a machine that does other things besides
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here"),
-]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +37,6 @@ def address(tmp_path_factory):
     blocks = page_module.build(stage, folder)
     yield page_module.serve(blocks, host="127.0.0.1", port=None, browser=False)
     blocks.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 class Visitor:
