@@ -62,7 +62,7 @@ class Shown:
         left = "".join(f"<span>{escape(row)}</span>" for row in self.rows)
         said = escape(", ".join([*self.captions, *self.rows]) or self.name)
         return (
-            f'<figure class="film{" of-rows" if left else ""}"'
+            f'<figure class="film {self.name}{" of-rows" if left else ""}"'
             f' style="width: min(100%, {13 * self.columns:g}rem)">'
             f"{f'<div>{left}</div>' if left else ''}"
             f'<img alt="{said}" src="{gif}"><figcaption>{below}</figcaption>'

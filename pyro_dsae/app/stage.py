@@ -167,7 +167,7 @@ class Stage:
         captions = ["as it is"]
         for pair, folder, error in zip(pairs, (self.pair, other), errors.tolist(), strict=True):
             names = " with ".join(type(program).__name__ for program in pair)
-            captions.append(f"{Path(folder).name}: {names}, squared error {error:.3g}")
+            captions.append(f"{Path(folder).name}\n{names}\nsquared error {error:.3g}")
         rows = ["content", "motion", "content in motion"]
         lines = snippet("Compare", self.pair, other=other)
         return grid(shown, rows, captions, "compare", lines)

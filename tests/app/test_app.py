@@ -119,12 +119,12 @@ def test_a_comparison_says_who_and_how_far_off(pair, shown, make_pair, tmp_path,
     names = {"content": shown[0].x[None], "motion": shown[2].x[None]}
     exec(view.lines, names)
     said = [
-        f"{name}: {' with '.join(words[:2])}, squared error {float(re.findall(r'[.0-9]+', line)[0]):.3g}"
+        f"{name}\n{' with '.join(words[:2])}\nsquared error {float(re.findall(r'[.0-9]+', line)[0]):.3g}"
         for name, line in zip(("one", "two"), capsys.readouterr().out.splitlines(), strict=True)
         for words in [line.split()]
     ]
     assert view.captions == ["as it is", *said] and said[0] != said[1].replace("two", "one")
-    assert said[1].startswith("two: DSAE with Full, squared error 0.")
+    assert said[1].startswith("two\nDSAE with Full\nsquared error 0.")
     for row in ("content", "motion", "content in motion"):
         assert f"<span>{row}</span>" in view.html()
 

@@ -144,8 +144,8 @@ def test_a_second_pair_beside_the_first(visitor):
     visitor.open("Compare")
     first, *others = captions(visitor)
     assert first == "as it is"
-    found = [re.match(r"(.*), squared error 0\.\d+", other)[1] for other in others]
-    assert found == ["folder: DSAE with Factorised", "other: Unordered with Full"]
+    found = [re.match(r"(.*\n.*)\nsquared error 0\.\d+", other)[1] for other in others]
+    assert found == ["folder\nDSAE with Factorised", "other\nUnordered with Full"]
     rows = visitor.page.locator("#film figure > div span").all_inner_texts()
     assert rows == ["content", "motion", "content in motion"]
     visitor.pick("contents", 3)
@@ -201,4 +201,5 @@ def test_a_narrow_window_is_usable(browser, address):
     visitor.pick("contents", 3)
     box = visitor.page.locator("#film img").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 400 and box["width"] > 250
+    assert box["y"] + box["height"] <= 900  # seen while one picks
     visitor.page.close()
