@@ -59,13 +59,14 @@ class Shown:
         """A GIF that plays, with its captions, and a link that saves it."""
         gif = _address(self.film("gif"), "gif")
         below = "".join(f"<span>{escape(caption)}</span>" for caption in self.captions)
-        left = "".join(f"<span>{escape(row)}</span>" for row in self.rows)
         said = escape(", ".join([*self.captions, *self.rows]) or self.name)
+        image = f'<img alt="{said}" src="{gif}">'
+        if self.rows:
+            left = "".join(f"<span>{escape(row)}</span>" for row in self.rows)
+            image = f'<div class="rows"><div>{left}</div>{image}</div>'
         return (
-            f'<figure class="film {self.name}{" of-rows" if left else ""}"'
-            f' style="width: min(100%, {13 * self.columns:g}rem)">'
-            f"{f'<div>{left}</div>' if left else ''}"
-            f'<img alt="{said}" src="{gif}"><figcaption>{below}</figcaption>'
+            f'<figure class="film {self.name}" style="width: min(100%, {13 * self.columns:g}rem)">'
+            f"{image}<figcaption>{below}</figcaption>"
             f'<p><a download="{self.name}.gif" href="{gif}">Save as GIF</a></p></figure>'
         )
 

@@ -38,12 +38,12 @@ figure.film img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
 figure.film.matrix img { image-rendering: auto; }
 figure.film figcaption { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr;
   text-align: center; font-size: .9rem; padding-top: .3rem; overflow-wrap: anywhere; }
-figure.of-rows { display: grid; grid-template-columns: auto minmax(0, 1fr); }
-figure.of-rows > div { display: grid; grid-auto-rows: 1fr; height: 0; min-height: 100%; }
-figure.of-rows > div span { writing-mode: vertical-rl; transform: rotate(180deg); text-align: center;
-  font-size: .9rem; line-height: 1.2; padding-left: .3rem; min-height: 0; }
-figure.of-rows figcaption { grid-column: 2; white-space: pre-line; }
-figure.of-rows p { grid-column: 1 / -1; }
+figure.film .rows { position: relative; padding-left: 2.4rem; }
+figure.film .rows > div { position: absolute; inset: 0 auto 0 0; display: grid; grid-auto-rows: 1fr; }
+figure.film .rows span { writing-mode: vertical-rl; transform: rotate(180deg); text-align: center;
+  font-size: .9rem; line-height: 1.2; min-height: 0; }
+figure.film .rows img { display: block; }
+figure.film .rows + figcaption { padding-left: 2.4rem; white-space: pre-line; }
 figure.sounds { margin: 0; }
 figure.sounds div { display: grid; grid-template-columns: 11rem minmax(0, 1fr); align-items: center; }
 figure.sounds audio { width: 100%; height: 2.5rem; margin: .2rem 0; }
@@ -63,7 +63,7 @@ figure.film a, #mp4 { color: var(--link-text-color); font-size: 1rem; font-weigh
 @media (max-width: 800px) {
   #main { flex-direction: column; }
   #main > * { min-width: 0 !important; width: 100%; flex: none; }
-  figure.of-rows figcaption { font-size: .75rem; }
+  figure.film .rows + figcaption { font-size: .75rem; }
   .pick, .pick .grid-wrap { height: 132px !important; }
   figure.sounds div { grid-template-columns: 1fr; }
 }

@@ -146,7 +146,7 @@ def test_a_second_pair_beside_the_first(visitor):
     assert first == "as it is"
     found = [re.match(r"(.*\n.*)\nsquared error 0\.\d+", other)[1] for other in others]
     assert found == ["folder\nDSAE with Factorised", "other\nUnordered with Full"]
-    rows = visitor.page.locator("#film figure > div span").all_inner_texts()
+    rows = visitor.page.locator("#film .rows span").all_inner_texts()
     assert rows == ["content", "motion", "content in motion"]
     visitor.pick("contents", 3)
     visitor.pick("motions", 4)
