@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from common import GUIDES, Pair, Preset, Run, find_data, held_out, some
 from options import Distinct, at_least, number, parser, share
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch import nn
 
 import pyro_dsae
-from pyro_dsae import metrics, plotting
+from pyro_dsae import conversion, metrics, plotting
 from pyro_dsae.data import LogSpectrum, SpeechSegments
 from pyro_dsae.data.speech import lowest_rate
 
@@ -46,7 +45,7 @@ PRESETS = {
 MODELS = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_0", "fhvae_10")
 WINDOW, RATES = 0.050, (8_000, 16_000, 24_000)  # seconds; samples a second: least, usual, most
 SILENCE = 30.0  # dB below the loudest segment of an utterance
-HOP = 10  # frames between the segments of training and of conversion
+HOP = conversion.HOP  # frames between the segments of training, too
 VALIDATION = 10  # training speakers to choose settings on
 
 
@@ -138,21 +137,6 @@ def conversions(test: SpeechSegments, pairs: int, seed: int) -> list[tuple[int, 
     ]
 
 
-def voice(model: nn.Module, guide: nn.Module, x: Tensor) -> dict[str, Tensor]:
-    """The content of a speaker's segments ``(S, T, bins)``, on average: ``(1, dim)`` a site."""
-    latents = pyro_dsae.infer(guide, x)
-    return {name: latents[name].mean(0, keepdim=True) for name in model.content}
-
-
-def convert(
-    model: nn.Module, guide: nn.Module, x: Tensor, content: dict[str, Tensor] | None = None
-) -> Tensor:
-    """Overlapping segments ``x`` of an utterance in another voice, or in its own: ``(S, T, bins)``."""
-    latents = pyro_dsae.infer(guide, x)
-    latents |= {name: value.expand(len(x), -1) for name, value in (content or {}).items()}
-    return pyro_dsae.generate(model, num_frames=x.shape[1], **latents)
-
-
 def draw(
     run: Run, model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: int
 ) -> dict[str, Any]:
@@ -163,17 +147,13 @@ def draw(
     folder.mkdir(exist_ok=True)
     heard: dict[str, list[np.ndarray]] = {"source": [], "target": [], "converted": []}
     for i, (source, target) in enumerate(conversions(test, pairs, run.options.seed)):
-        theirs = (test.labels["speaker"] == test.utterance_speaker[target]).nonzero()[:, 0]
-        (x, _) = next(iter(DataLoader(Subset(test, theirs.tolist()), len(theirs))))
-        content = voice(model, guide, x.to(run.device))
-        segments = test.segments_of(source, HOP).to(run.device)
-        length = test.lengths[source]
-        frames = test.joined(convert(model, guide, segments, content), length, HOP).cpu()
+        speaker = int(test.utterance_speaker[target])
+        frames = conversion.spoken(model, guide, test, source, speaker, hop=HOP)
         heard["source"].append(test.wave(source))
         heard["target"].append(test.wave(target))
         heard["converted"].append(test.sound(frames))
         if i < 2:
-            own = test.joined(convert(model, guide, segments), length, HOP).cpu()
+            own = conversion.spoken(model, guide, test, source, hop=HOP)
             shown = {
                 "source": test.utterance(source),
                 "reconstructed": own,

@@ -189,6 +189,29 @@ def load_data(
     >>> new.restore(x)[0].round()
     tensor([5., 5.])
     """
+    kind, settings = data_of(folder, revision=revision)
+    if options.get("rate") is not None:  # in place of the other of the two
+        settings.pop("stride", None)
+    elif "stride" in options:
+        settings.pop("rate", None)
+    return kind(source, **{**settings, **options})
+
+
+def data_of(folder: str | Path, *, revision: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """The class of the data that the pair of a folder has learnt from, and arguments that give their form.
+
+    :raises FileNotFoundError: as of :func:`load_data`; and ValueError.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pyro_dsae.data import Series
+    >>> learnt = Series([torch.randn(20, 2).numpy()], num_frames=4)
+    >>> pair = pyro_dsae.DSAE((2,), likelihood="normal"), pyro_dsae.Factorised((2,))
+    >>> with TemporaryDirectory() as folder:
+    ...     pyro_dsae.save(folder, *pair, data=learnt)
+    ...     kind, settings = data_of(folder)
+    >>> kind.__name__, settings["num_frames"]
+    ('Series', 4)
+    """
     found = _found(folder, revision)
     _read_index(found)
     path = found / _DATA
@@ -196,12 +219,7 @@ def load_data(
         raise FileNotFoundError(
             f"nothing of its data in {folder}: {_DATA} is missing, which save(..., data=...) writes"
         )
-    kind, settings = decoded(read_json(path), str(path))
-    if options.get("rate") is not None:  # in place of the other of the two
-        settings.pop("stride", None)
-    elif "stride" in options:
-        settings.pop("rate", None)
-    return kind(source, **{**settings, **options})
+    return decoded(read_json(path), str(path))
 
 
 def _found(folder: str | Path, revision: str | None) -> Path:

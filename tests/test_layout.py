@@ -24,7 +24,7 @@ FLOORS = [
     {"objectives"},
     {"checks", "models", "guides", "handlers"},
     {"saving", "training", "control", "inference_data"},
-    {"metrics"},
+    {"conversion", "metrics"},
     {"plotting"},
     {"app", "__main__"},
 ]

@@ -16,25 +16,40 @@ b'GIF89a'
 
 from .directions import Directions
 from .entries import Entry, check_shown, read_clip, read_data, take_apart
-from .films import Shown, beside, crossed, film
-from .pictures import forecasts, fresh_contents, fresh_dynamics, matrix, mixed, moved, swap
+from .films import Shown, beside, crossed, film, grid
+from .pictures import (
+    compared,
+    forecasts,
+    fresh_contents,
+    fresh_dynamics,
+    matrix,
+    mixed,
+    moved,
+    swap,
+)
+from .recordings import Heard, Studio, read_recording
 
 __all__ = [
     "Directions",
     "Entry",
+    "Heard",
     "Shown",
+    "Studio",
     "beside",
     "check_shown",
+    "compared",
     "crossed",
     "film",
     "forecasts",
     "fresh_contents",
     "fresh_dynamics",
+    "grid",
     "matrix",
     "mixed",
     "moved",
     "read_clip",
     "read_data",
+    "read_recording",
     "swap",
     "take_apart",
 ]

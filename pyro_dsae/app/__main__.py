@@ -8,10 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
+
+from torch import nn
 
 from ..saving import load
 from .entries import read_data
+from .recordings import Studio
 
+Pair = tuple[nn.Module, nn.Module]
 PRETRAINED = Path(__file__).parents[2] / "pretrained"
 
 
@@ -23,17 +28,45 @@ def shipped(folder: Path) -> Path | None:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("python -m pyro_dsae.app", description="See a pair at work.")
-    made.add_argument("model", nargs="?", help="folder of a pair, or its id at the hub")
+    made.add_argument(
+        "model", nargs="?", help="folder of a pair, of images or of speech, or its id at the hub"
+    )
     made.add_argument(
         "--data",
         help="folder of clips or of LPC sheets, .npy, .npz, or 'procedural' (default: the model draws)",
     )
+    made.add_argument("--against", metavar="OTHER", help="a second pair, to compare side by side")
     made.add_argument("--count", type=int, default=36, help="sequences to choose from (36)")
-    made.add_argument("--frames", type=int, default=16, help="of a window of clips (16)")
+    made.add_argument("--frames", type=int, help="of a window of clips (16)")
     made.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     made.add_argument("--port", type=int, help="the first free one from 7860 on")
     made.add_argument("--no-browser", action="store_true", help="only say the address")
     return made
+
+
+def explorer(pair: Pair, name: str, options: argparse.Namespace, folder: str) -> Any:
+    """The page of a pair of images."""
+    from .page import Stage, build
+
+    against = (*load(options.against), options.against) if options.against else None
+    frames = 16 if options.frames is None else options.frames
+    entries = read_data(*pair, options.data, count=options.count, frames=frames)
+    stage = Stage(*pair, entries, name, against)
+    data = f"of `{Path(options.data).name}`" if options.data else "that it draws"
+    return build(stage, folder, about=f"`{Path(name).name}` and sequences {data}")
+
+
+def voices(pair: Pair, name: str, options: argparse.Namespace, folder: str) -> Any:
+    """The page of a pair of spectra."""
+    from .voice_page import build_voices
+
+    for option in ("data", "against", "frames"):
+        if getattr(options, option) is not None:
+            raise ValueError(f"--{option} goes with models of images, {name} is one of spectra")
+    studio = Studio(*pair, name)
+    rate, seconds = studio.spectrum.sample_rate, studio.num_frames * studio.spectrum.hop
+    about = f"`{Path(name).name}`, of {rate / 1000:g} kHz, {seconds:g} seconds at a time"
+    return build_voices(studio, about=about)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,18 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with TemporaryDirectory(prefix="pyro-dsae-app-") as folder:
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}
         try:
-            from .page import Stage, build, serve
+            from .page import serve
         except ImportError as error:
             sys.exit(f'the explorer needs Gradio: pip install "pyro-dsae[app]" ({error})')
         try:
             pair = load(model)
-            entries = read_data(*pair, options.data, count=options.count, frames=options.frames)
-            stage = Stage(*pair, entries, str(model))
+            of_spectra = len(getattr(pair[0], "frame_shape", ())) == 1
+            blocks = (voices if of_spectra else explorer)(pair, str(model), options, folder)
         except (ImportError, OSError, ValueError) as error:
             sys.exit(str(error))
-        data = f"of `{Path(options.data).name}`" if options.data else "that it draws"
-        about = f"`{Path(model).name}` and sequences {data}"
-        blocks = build(stage, folder, about=about)
         address = serve(
             blocks, host=options.host, port=options.port, browser=not options.no_browser
         )

@@ -45,6 +45,7 @@ class Shown:
     :param name: of the files to save.
     :param columns: how wide it may grow, in columns.
     :param lines: of Pyro, that make it.
+    :param rows: said of its rows, on their left.
     """
 
     film: Callable[[Kind], bytes]
@@ -52,15 +53,20 @@ class Shown:
     name: str
     columns: float
     lines: str
+    rows: Sequence[str] = ()
 
     def html(self) -> str:
         """A GIF that plays, with its captions, and a link that saves it."""
         gif = _address(self.film("gif"), "gif")
         below = "".join(f"<span>{escape(caption)}</span>" for caption in self.captions)
-        said = escape(", ".join(self.captions) or self.name)
+        said = escape(", ".join([*self.captions, *self.rows]) or self.name)
+        image = f'<img alt="{said}" src="{gif}">'
+        if self.rows:
+            left = "".join(f"<span>{escape(row)}</span>" for row in self.rows)
+            image = f'<div class="rows"><div>{left}</div>{image}</div>'
         return (
-            f'<figure class="film" style="width: min(100%, {13 * self.columns:g}rem)">'
-            f'<img alt="{said}" src="{gif}"><figcaption>{below}</figcaption>'
+            f'<figure class="film {self.name}" style="width: min(100%, {13 * self.columns:g}rem)">'
+            f"{image}<figcaption>{below}</figcaption>"
             f'<p><a download="{self.name}.gif" href="{gif}">Save as GIF</a></p></figure>'
         )
 
@@ -74,6 +80,15 @@ def beside(sequences: Tensor, captions: Sequence[str], name: str, lines: str) ->
     """Sequences ``(N, T, channels, height, width)`` that play side by side, each with its caption."""
     count = len(sequences)
     return Shown(partial(film, sequences, columns=count), captions, name, count, lines)
+
+
+def grid(
+    sequences: Tensor, rows: Sequence[str], captions: Sequence[str], name: str, lines: str
+) -> Shown:
+    """Sequences ``(R, C, T, channels, height, width)`` in rows and columns, each with its caption."""
+    columns = sequences.shape[1]
+    write = partial(film, sequences.flatten(0, 1), columns=columns)
+    return Shown(write, captions, name, columns, lines, rows)
 
 
 def crossed(

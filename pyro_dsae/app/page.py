@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .atlas import atlas, nearest, thumbnail
 from .entries import Entry, read_clip
 from .films import Shown, film
-from .stage import CONTENTS, MOTIONS, TABS, Choice, Stage
+from .stage import COMPARE, CONTENTS, MOTIONS, Choice, Stage
 
 MOST_UPLOADS = 4  # of a session
 LARGEST = "16mb"  # of an upload
@@ -26,6 +26,7 @@ HINTS = {
     "Directions": "Along principal directions, in standard deviations.",
     "Fresh": "Drawn from the prior, of any length.",
     "Forecast": "The motion's own sequence is seen up to a frame (faded), then goes on.",
+    COMPARE: "Two sequences and their swap by both pairs, with the mean squared error of the first two rows.",
     "Matrix": "Each content picked adds a row, each motion a column.",
 }
 SAVE = "() => setTimeout(() => document.querySelector('#mp4-link a').click(), 50)"
@@ -34,19 +35,37 @@ CSS = """
 .gradio-container main { width: 100%; max-width: 76rem !important; margin: auto; box-sizing: border-box; }
 figure.film { margin: 0 auto; max-width: 100%; }
 figure.film img { width: 100%; image-rendering: pixelated; border-radius: 4px; }
+figure.film.matrix img { image-rendering: auto; }
 figure.film figcaption { display: grid; grid-auto-flow: column; grid-auto-columns: 1fr;
   text-align: center; font-size: .9rem; padding-top: .3rem; overflow-wrap: anywhere; }
+figure.film .rows { position: relative; padding-left: 2.4rem; }
+figure.film .rows > div { position: absolute; inset: 0 auto 0 0; display: grid; grid-auto-rows: 1fr; }
+figure.film .rows span { writing-mode: vertical-rl; transform: rotate(180deg); text-align: center;
+  font-size: .9rem; line-height: 1.2; min-height: 0; }
+figure.film .rows img { display: block; }
+figure.film .rows + figcaption { padding-left: 2.4rem; white-space: pre-line; }
+figure.sounds { margin: 0; }
+figure.sounds div { display: grid; grid-template-columns: 11rem minmax(0, 1fr); align-items: center; }
+figure.sounds audio { width: 100%; height: 2.5rem; margin: .2rem 0; }
+figure.sounds img { width: 100%; border-radius: 4px; }
+figure.sounds p { text-align: center; margin: .6rem 0; }
+figure.sounds a { color: var(--link-text-color); text-decoration: underline; font-size: 1rem; }
 figure.film p { text-align: center; margin: .6rem 0 0; }
 figure.film a { margin: 0 .3rem; text-decoration: underline; }
+.gradio-container button[role=tab] { padding: 0 .7rem; }
 .pick .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)) !important; }
-.pick .thumbnail-item { min-width: 0; }
+.pick .grid-container { grid-auto-rows: auto !important; }
+.pick .thumbnail-item { min-width: 0; aspect-ratio: 1; height: auto !important; }
 .pick .caption-label { display: none; }
 figure.film a, #mp4 { color: var(--link-text-color); font-size: 1rem; font-weight: normal; }
-#mp4 { align-self: center; width: auto; background: none; text-decoration: underline; margin-top: -1rem; }
+#mp4 { align-self: center; width: auto; background: none; text-decoration: underline; margin-top: -1.8rem; }
 #mp4-link { display: none; }
 @media (max-width: 800px) {
   #main { flex-direction: column; }
   #main > * { min-width: 0 !important; width: 100%; flex: none; }
+  figure.film .rows + figcaption { font-size: .75rem; }
+  .pick, .pick .grid-wrap { height: 132px !important; }
+  figure.sounds div { grid-template-columns: 1fr; }
 }
 .pick .thumbnail-item img { image-rendering: pixelated; }
 #map img { image-rendering: pixelated; cursor: crosshair; }
@@ -93,10 +112,11 @@ def build(stage: Stage, folder: str | Path, *, about: str = "") -> gr.Blocks:
                 controls: dict[str, Any] = {}
                 buttons: dict[str, Any] = {}
                 tabs = {}
-                for name in TABS:
-                    with gr.Tab(name) as tabs[name]:
-                        gr.Markdown(HINTS[name])
-                        _controls(name, stage, controls, buttons)
+                with gr.Tabs(overflow_behavior="wrap"):
+                    for name in stage.tabs:
+                        with gr.Tab(name) as tabs[name]:
+                            gr.Markdown(HINTS[name])
+                            _controls(name, stage, controls, buttons)
                 picture = gr.HTML(first.html(), elem_id="film")
                 mp4 = gr.Button("Save as MP4", size="sm", elem_id="mp4")
                 link = gr.HTML(elem_id="mp4-link")
@@ -181,13 +201,14 @@ def _pickers(stage: Stage, stills: list[Any], moving: list[Any]) -> tuple[Any, .
     label = next(
         (k for k in stage.entries[0].labels if len({e.labels[k] for e in stage.entries}) > 1), None
     )
-    with gr.Tab("Content: pick who"):
-        contents = gr.Gallery(stills, elem_id="contents", elem_classes="pick", **gallery)
-    with gr.Tab("on a map"):
-        image = atlas(stage.entries, stage.directions.places, label)
-        chart = gr.Image(image, format="png", elem_id="map", **still)
-        edge = f", edged by {label}" if label else ""
-        gr.Markdown(f"The first two principal directions of f{edge}. Click to pick.")
+    with gr.Tabs(overflow_behavior="wrap"):
+        with gr.Tab("Content: pick who"):
+            contents = gr.Gallery(stills, elem_id="contents", elem_classes="pick", **gallery)
+        with gr.Tab("on a map"):
+            image = atlas(stage.entries, stage.directions.places, label)
+            chart = gr.Image(image, format="png", elem_id="map", **still)
+            edge = f", edged by {label}" if label else ""
+            gr.Markdown(f"The first two principal directions of f{edge}. Click to pick.")
     gr.Markdown("**Motion: pick what they do**")
     motions = gr.Gallery(moving, elem_id="motions", elem_classes="pick", **gallery)
     upload = gr.UploadButton(

@@ -114,6 +114,27 @@ def forecasts(
 
 
 @alone
+def compared(pairs: Sequence[tuple[nn.Module, nn.Module]], content: Entry, motion: Entry) -> Tensor:
+    """Content, motion, and the one in the other, as they are and by each pair: ``(3, 1 + pairs, T, ...)``.
+
+    T is that of the motion. Nobody has seen the one in the other as it is: that is white. Each pair takes the
+    two sequences apart by itself.
+    """
+    steps = len(motion.x)
+    given = [looped(content.x, steps), motion.x, torch.ones_like(motion.x)]
+    columns = [torch.stack(given)]
+    for model, guide in pairs:
+        of_content, of_motion = (
+            control.infer(guide, x[None], model=model) for x in (content.x, motion.x)
+        )
+        own = control.generate(model, f=of_content["f"], z=of_content["z"])[0].cpu()
+        f, z = torch.cat([of_motion["f"], of_content["f"]]), of_motion["z"].repeat(2, 1, 1)
+        moving = control.generate(model, f=f, z=z).cpu()
+        columns.append(torch.stack([looped(own, steps), *moving]))
+    return torch.stack(columns, dim=1)
+
+
+@alone
 def matrix(model: nn.Module, contents: Sequence[Entry], motions: Sequence[Entry]) -> Tensor:
     """Every content in every motion: ``(contents, motions, T, ...)``, T of the shortest motion."""
     steps = min(len(motion.z) for motion in motions)

@@ -14,6 +14,16 @@ from pyro import poutine
 model, guide = pyro_dsae.load({pair!r})
 """
 
+_VOICES = """\
+import pyro_dsae
+from pyro_dsae import conversion
+
+model, guide = pyro_dsae.load({pair!r})
+speech = pyro_dsae.load_data({pair!r}, "recordings")  # recordings/SPEAKER/UTTERANCE.wav
+frames = conversion.spoken(model, guide, speech, 0, speaker=1)  # the first utterance, as the second speaker
+wave = speech.sound(frames)
+"""
+
 _LINES = {
     "Swap": """\
 f = pyro_dsae.infer(guide, content)["f"]
@@ -47,6 +57,13 @@ frames = pyro_dsae.generate(model, z=z, num_frames={steps})  # f drawn; z goes o
     "Forecast": """\
 futures = pyro_dsae.forecast(model, guide, motion[:, :{seen}], {ahead}, num_futures={futures})
 """,
+    "Compare": """\
+for model, guide in [(model, guide), pyro_dsae.load({other!r})]:
+    rebuilt = [pyro_dsae.reconstruct(model, guide, x) for x in (content, motion)]
+    errors = [(a - b).square().mean() for a, b in zip(rebuilt, (content, motion))]
+    swapped = pyro_dsae.swap(model, guide, content, motion)
+    print(type(model).__name__, type(guide).__name__, sum(errors) / 2)
+""",
     "Matrix": """\
 f = torch.cat([pyro_dsae.infer(guide, x)["f"] for x in contents])
 z = torch.cat([pyro_dsae.infer(guide, x)["z"][:, :{steps}] for x in motions])
@@ -59,9 +76,10 @@ frames = poutine.condition(model, data=data)(batch_size=len(f) * len(z), num_fra
 def snippet(kind: str, pair: str, **values: Any) -> str:
     """The lines for one kind of picture.
 
-    :param kind: ``Swap``, ``Walk``, ``Directions``, ``Fresh motions``, ``Fresh contents``, ``Forecast`` or
-        ``Matrix``.
+    :param kind: ``Swap``, ``Walk``, ``Directions``, ``Fresh motions``, ``Fresh contents``, ``Forecast``,
+        ``Compare``, ``Matrix`` or ``Voices``.
     :param pair: folder or id of the pair.
     :param values: what the kind was made with.
     """
-    return (_START + _LINES[kind]).format(pair=pair, **values)
+    lines = _VOICES if kind == "Voices" else _START + _LINES[kind]
+    return lines.format(pair=pair, **values)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +14,12 @@ from torch import Tensor, nn
 from . import pictures
 from .directions import Directions
 from .entries import Entry, check_shown
-from .films import MILLISECONDS, Shown, beside, crossed
+from .films import MILLISECONDS, Shown, beside, crossed, grid
 from .pictures import looped
 from .snippets import snippet
 
 TABS = ("Swap", "Walk", "Directions", "Fresh", "Forecast", "Matrix")
+COMPARE = "Compare"  # a tab more, where there is a second pair
 MOTIONS, CONTENTS = "motions for this content", "contents for this motion"
 DRAWS = 4
 MOST_ROWS = 6  # and columns of the matrix
@@ -27,7 +29,7 @@ MOST_ROWS = 6  # and columns of the matrix
 class Choice:
     """What a session has chosen.
 
-    :param tab: one of :data:`TABS`.
+    :param tab: one of :data:`TABS`, or :data:`COMPARE`.
     :param content: number of an entry, those of one's own after all others.
     :param motion: the same.
     :param own: what was uploaded.
@@ -71,16 +73,31 @@ class Stage:
     """What the tabs show, as HTML and lines of Pyro, from the choices of one session.
 
     :param pair: folder or id of the pair, as the lines name it.
+    :param against: a second pair, of the same frames, and its folder or id.
     """
 
     def __init__(
-        self, model: nn.Module, guide: nn.Module, entries: Sequence[Entry], pair: str
+        self,
+        model: nn.Module,
+        guide: nn.Module,
+        entries: Sequence[Entry],
+        pair: str,
+        against: tuple[nn.Module, nn.Module, str] | None = None,
     ) -> None:
         check_shown(model, guide)
+        if against is not None:
+            check_shown(*against[:2])
+            shapes = [tuple(cast(Any, one).frame_shape) for one in (model, against[0])]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"pairs to compare must be of the same frames, got {shapes[0]} and {shapes[1]}"
+                )
         if len(entries) < 2:
             raise ValueError(f"the explorer needs at least 2 sequences, got {len(entries)}")
         self.model, self.guide, self.entries, self.pair = model, guide, [*entries], pair
         self.directions = Directions.of(entries)
+        self.against = against
+        self.tabs = TABS if against is None else (*TABS, COMPARE)
 
     def draw(self, choice: Choice, values: Mapping[str, Any]) -> Shown:
         """The tab's film.
@@ -107,7 +124,9 @@ class Stage:
         if choice.tab == "Matrix":
             rows, columns = ([known[i] for i in some] for some in (choice.rows, choice.columns))
             return self.matrix(rows, columns)
-        raise ValueError(f"tab must be one of {', '.join(TABS)}, got {choice.tab!r}")
+        if choice.tab == COMPARE and self.against is not None:
+            return self.compare(a, b, *self.against)
+        raise ValueError(f"tab must be one of {', '.join(self.tabs)}, got {choice.tab!r}")
 
     def swap(self, a: Entry, b: Entry) -> Shown:
         shown = pictures.swap(self.model, a, b)
@@ -140,6 +159,18 @@ class Stage:
         captions = ["as it went on", *(f"future {i + 1}" for i in range(futures))]
         lines = snippet("Forecast", self.pair, seen=seen, ahead=ahead, futures=futures)
         return beside(shown, captions, "forecast", lines)
+
+    def compare(self, a: Entry, b: Entry, model: nn.Module, guide: nn.Module, other: str) -> Shown:
+        pairs = [(self.model, self.guide), (model, guide)]
+        shown = pictures.compared(pairs, a, b)
+        errors = (shown[:2, 1:] - shown[:2, :1]).square().transpose(0, 1).flatten(1).mean(1)
+        captions = ["as it is"]
+        for pair, folder, error in zip(pairs, (self.pair, other), errors.tolist(), strict=True):
+            names = " with ".join(type(program).__name__ for program in pair)
+            captions.append(f"{Path(folder).name}\n{names}\nsquared error {error:.3g}")
+        rows = ["content", "motion", "content in motion"]
+        lines = snippet("Compare", self.pair, other=other)
+        return grid(shown, rows, captions, "compare", lines)
 
     def matrix(self, contents: Sequence[Entry], motions: Sequence[Entry]) -> Shown:
         cells = pictures.matrix(self.model, contents, motions)

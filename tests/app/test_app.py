@@ -93,6 +93,42 @@ def test_a_cell_of_the_matrix_is_a_swap(pair, shown):
     torch.testing.assert_close(cells[1, 1], app.swap(pair[0], b, c)[2])
 
 
+def test_two_pairs_side_by_side(pair, shown, make_pair):
+    other = make_pair(guide=pyro_dsae.Full, seed=1, f_dim=7)
+    a, b, _ = shown
+    frames = app.compared([pair, other], a, b)
+    assert frames.shape == (3, 3, 7, 3, 16, 16)
+    assert torch.equal(frames[:2, 0], app.swap(pair[0], a, b)[:2]) and (frames[2, 0] == 1).all()
+    for column, (model, guide) in enumerate([pair, other], 1):
+        content, motion, swapped = frames[:, column]
+        own = pyro_dsae.reconstruct(model, guide, a.x[None])[0]
+        torch.testing.assert_close(content, own[[0, 1, 2, 3, 4, 0, 1]])
+        torch.testing.assert_close(motion, pyro_dsae.reconstruct(model, guide, b.x[None])[0])
+        torch.testing.assert_close(swapped, pyro_dsae.swap(model, guide, a.x[None], b.x[None])[0])
+    assert not torch.allclose(frames[:, 1], frames[:, 2], atol=1e-3)
+
+
+def test_a_comparison_says_who_and_how_far_off(pair, shown, make_pair, tmp_path, capsys):
+    """Of two sequences of one length, as the lines to copy print it."""
+    other = make_pair(guide=pyro_dsae.Full, seed=1)
+    for name, both in (("one", pair), ("two", other)):
+        pyro_dsae.save(tmp_path / name, *both)
+    stage = Stage(*pair, shown, str(tmp_path / "one"), (*other, str(tmp_path / "two")))
+    assert stage.tabs == (*TABS, "Compare")
+    view = stage.draw(Choice(tab="Compare", content=0, motion=2), VALUES)
+    names = {"content": shown[0].x[None], "motion": shown[2].x[None]}
+    exec(view.lines, names)
+    said = [
+        f"{name}\n{' with '.join(words[:2])}\nsquared error {float(re.findall(r'[.0-9]+', line)[0]):.3g}"
+        for name, line in zip(("one", "two"), capsys.readouterr().out.splitlines(), strict=True)
+        for words in [line.split()]
+    ]
+    assert view.captions == ["as it is", *said] and said[0] != said[1].replace("two", "one")
+    assert said[1].startswith("two\nDSAE with Full\nsquared error 0.")
+    for row in ("content", "motion", "content in motion"):
+        assert f"<span>{row}</span>" in view.html()
+
+
 def test_directions_are_orthogonal_and_a_standard_deviation_long(shown):
     directions = app.Directions.of(shown)
     for axes, values in (
@@ -207,9 +243,11 @@ def test_the_app_and_gradio_are_imported_by_those_who_ask_alone():
         for path in root.rglob("*.py")
         if re.search(r"^\s*(import|from) gradio", path.read_text(), re.MULTILINE)
     }
-    assert naming == {"app/page.py"}
+    assert naming == {"app/page.py", "app/voice_page.py"}
     reaching = {
-        path.name for path in (root / "app").glob("*.py") if "from .page" in path.read_text()
+        path.name
+        for path in (root / "app").glob("*.py")
+        if re.search(r"from \.(voice_)?page", path.read_text())
     }
     assert reaching == {"__main__.py"}
 
@@ -275,6 +313,15 @@ class TestWhatItTakes:
         with pytest.raises(ValueError, match="at least 2 sequences, got 1"):
             Stage(*pair, shown[:1], "")
 
+    def test_pairs_to_compare_of_the_same_frames(self, pair, shown, make_pair):
+        with pytest.raises(ValueError, match=r"same frames, got \(3, 16, 16\) and \(3, 32, 32\)"):
+            Stage(*pair, shown, "", (*make_pair((3, 32, 32)), "other"))
+        spectra = make_pair((20,), likelihood="normal")
+        with pytest.raises(ValueError, match=r"models of images .* frames \(20,\)"):
+            Stage(*pair, shown, "", (*spectra, "other"))
+        with pytest.raises(ValueError, match="tab must be one of .*Matrix, got 'Compare'"):
+            Stage(*pair, shown, "").draw(Choice(tab="Compare"), VALUES)
+
     def test_a_pair_that_ships(self, tmp_path):
         assert shipped(tmp_path) is None
         for name in ("ball", "procedural-sprites", "lpc-sprites-64"):
@@ -282,10 +329,13 @@ class TestWhatItTakes:
             (tmp_path / name / "index.json").write_text("{}")
         assert shipped(tmp_path) == tmp_path / "lpc-sprites-64"
 
-    def test_one_line_where_nothing_can_be_shown(self, tmp_path, monkeypatch):
+    def test_one_line_where_nothing_can_be_shown(self, make_pair, tmp_path, monkeypatch):
         monkeypatch.setattr("pyro_dsae.app.__main__.PRETRAINED", tmp_path)
         with pytest.raises(SystemExit, match="^name a pair"):
             main([])
         pytest.importorskip("gradio")
         with pytest.raises(SystemExit, match="^no model in"):
             main([str(tmp_path)])
+        pyro_dsae.save(tmp_path / "one", *make_pair())
+        with pytest.raises(SystemExit, match="^no model in .*two"):
+            main([str(tmp_path / "one"), "--against", str(tmp_path / "two")])
