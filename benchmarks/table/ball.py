@@ -31,7 +31,7 @@ def motion(physics: dict[str, Any], digits: int = 0) -> list[str]:
 
 @table
 def ball() -> Rows:
-    run, alone = result("bouncing_ball_quick"), result("bouncing_ball_baselines")
+    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
     names = {
         "stochastic": "`DSAE`, dynamics drawn at every step",
         "lstm_f": "`LSTMf`, from one z at the start",
@@ -51,7 +51,7 @@ def ball() -> Rows:
 
 @table
 def ball_all() -> Rows:
-    run, alone = result("bouncing_ball_quick"), result("bouncing_ball_baselines")
+    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
     numbers = ("5", "10", "15", "20", "25")
     rows = [["", "rebuilt", *numbers[:-1], "25 missing", "best of 20, 25 missing"]]
     rows[0] += ["one ball, T = 100", "its steps are off by"]
@@ -70,7 +70,7 @@ def ball_all() -> Rows:
 
 @table
 def paper_ball() -> Rows:
-    run, alone = result("bouncing_ball_quick"), result("bouncing_ball_baselines")
+    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
     numbers = ("5", "15", "25")
     rows = [["", *numbers]]
     for name, shown in {**BALLS, "stochastic": "stochastic (`DSAE`)"}.items():
