@@ -67,6 +67,25 @@ def guides_frozen() -> Rows:
 
 
 @table
+def annealing() -> Rows:
+    found = result("annealing_16")
+    rows = [["temperatures", "ELBO", "IW bound", "AIS bound", "the model's own: from below, above"]]
+    for number, scores in found["evidence"].items():
+        low, high = scores["ais_chains_low"], scores["ais_chains_high"]
+        sides = found["both_sides"].get(number)
+        rows.append(
+            [
+                number,
+                f"{scores['elbo']:.1f}",
+                f"{scores['iw_bound']:.1f}",
+                f"{scores['ais_bound']:.1f} [{low:.1f}, {high:.1f}]",
+                "{lower:.1f}, {upper:.1f}".format(**sides) if sides else "",
+            ]
+        )
+    return rows
+
+
+@table
 def rates() -> Rows:
     whole, single = (
         result("compare_guides_rates")["rates"][key] for key in ("sequences", "frames")
