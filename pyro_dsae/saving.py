@@ -112,7 +112,8 @@ def _exchange(folder: Path, new: Path, old: Path) -> None:
     old.mkdir()
     names = (_INDEX, _DATA, *_FAMILIES)
     moves = [(folder / name, old / name) for name in names if (folder / name).exists()]
-    moves += [(new / name, folder / name) for name in reversed(names) if (new / name).exists()]
+    made = [name for name in names if name != _DATA or (new / name).exists()]
+    moves += [(new / name, folder / name) for name in reversed(made)]
     with ExitStack() as undo:
         for source, target in moves:
             os.replace(source, target)
