@@ -620,13 +620,13 @@ def test_the_sprites_example_writes_all_that_it_promises(run, tmp_path):
 def test_settings_are_chosen_on_characters_held_out_of_the_training_ones(
     run, tmp_path, monkeypatch
 ):
-    seen, train_judge = [], metrics.judge.train_judge
+    seen, load_or_train_judge = [], metrics.load_or_train_judge
 
     def seeing(train, test, **options):
         seen.append((len(train), len(test), train.split, test.split))
-        return train_judge(train, test, **options)
+        return load_or_train_judge(train, test, **options)
 
-    monkeypatch.setattr(metrics.judge, "train_judge", seeing)
+    monkeypatch.setattr(metrics, "load_or_train_judge", seeing)
     options = ["--device", "cpu", "--steps", "1", "--batch-size", "4", "--judged", "9"]
     run("sprites", *options, "--validate", "--out", "out")
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
