@@ -10,6 +10,7 @@ from .bouncing_ball import (
     physics,
     prediction_errors,
 )
+from .conversion import VoiceClassifier, mel_cepstra, mel_cepstral_distortion, said_kept
 from .dci import dci, latent_dci
 from .digits import (
     DigitClassifier,
@@ -74,6 +75,7 @@ __all__ = [
     "Judge",
     "LabelledSequences",
     "SheetSequences",
+    "VoiceClassifier",
     "active_units",
     "all_pairs",
     "anneal",
@@ -110,6 +112,8 @@ __all__ = [
     "log_weights",
     "marginal",
     "median_pitch",
+    "mel_cepstra",
+    "mel_cepstral_distortion",
     "mfcc_features",
     "mutual_information",
     "nearest",
@@ -123,6 +127,7 @@ __all__ = [
     "protocol_b",
     "protocol_b_reverse",
     "rates",
+    "said_kept",
     "sheet_sequences",
     "single_frames",
     "standardise",
