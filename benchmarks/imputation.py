@@ -1,6 +1,6 @@
 """Frames that are missing, filled in from both sides: against a forecast, and against no model.
 
-Of a bouncing ball frames 10 to 19 of 30 are missing, and of a sprite frames 3 to 5 of 8. A pair learns each
+Of a bouncing ball frames 10 to 19 of 30 are missing, and of a sprite frames 2 to 6 of 8. A pair learns each
 from sequences in which spans are missing at random, and is asked of test sequences: the ball for incorrect
 pixels, the sprite for squared errors and whether a judge sees the action that it was.
 
@@ -43,8 +43,9 @@ class Part:
     draws: int  # of what is drawn, a mean is taken over so many
 
 
-BALL = Part(10, 20, longest=12, steps=1200, batch_size=16, lr=3e-3, draws=20)
-SPRITES = Part(3, 6, longest=4, steps=2000, batch_size=32, lr=4e-3, draws=5)
+BALL = Part(10, 20, longest=12, steps=5000, batch_size=16, lr=3e-3, draws=20)
+SPRITES = Part(2, 7, longest=6, steps=2000, batch_size=32, lr=4e-3, draws=5)
+PATHS = 300
 
 
 class Gapped(Sequences):
@@ -121,17 +122,18 @@ def ways(model: nn.Module, guide: nn.Module, part: Part) -> dict[str, tuple[Fill
     """What fills the gap, and how often it is to be asked: once where nothing is drawn."""
     first, last = part.first, part.last
 
-    def imputed(x: Tensor, sample: bool) -> Tensor:
+    def imputed(x: Tensor, **how: Any) -> Tensor:
         mask = torch.ones(x.shape[:2], dtype=torch.bool)
         mask[:, first:last] = False
-        return pyro_dsae.impute(model, guide, x, mask, sample=sample)
+        return pyro_dsae.impute(model, guide, x, mask, **how)
 
     def ahead(x: Tensor) -> Tensor:
         return pyro_dsae.forecast(model, guide, x[:, :first], last - first)[0]
 
     return {
-        "impute": (lambda x: imputed(x, False), 1),
-        "impute_drawn": (lambda x: imputed(x, True), part.draws),
+        "impute": (imputed, 1),
+        "impute_drawn": (lambda x: imputed(x, sample=True), part.draws),
+        "impute_paths": (lambda x: imputed(x, paths=PATHS), 1),
         "forecast": (between(part, ahead), part.draws),
         "hold": (between(part, lambda x: x[:, first - 1 : first].expand_as(x[:, first:last])), 1),
         "rebuilt": (lambda x: pyro_dsae.reconstruct(model, guide, x), 1),

@@ -23,7 +23,9 @@ from torch import Tensor
 from ._numbers import check_whole
 from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, shown
 from .handlers import PosteriorMean, latent_sites
+from .models.base import SequenceModel
 from .nn import check_mask, hidden, lengths_of, within_lengths
+from .priors.bridges import bridged
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
@@ -221,18 +223,47 @@ def _ended(frames: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def impute(
-    model: Program, guide: Callable, x: Tensor, mask: Tensor, *, sample: bool = False
+    model: Program,
+    guide: Callable,
+    x: Tensor,
+    mask: Tensor,
+    *,
+    sample: bool = False,
+    paths: int | None = None,
 ) -> Tensor:
     """``x`` with the frames that are missing, filled in from those before and after them.
 
-    They are the model's, at the latents of what is present. How well a guide tells them depends on what it
-    has learned of gaps: train it with masks. A sequence ends with its last frame present; how it might go
-    on says :func:`forecast`.
+    They are the model's, at the latents of what is present. A sequence ends with its last frame present; how
+    it might go on says :func:`forecast`. By default z in a gap is the guide's, which tells it as well as it
+    has learned of gaps: train it with masks. With ``paths`` it is the prior's: of so many that go on from
+    the frames before, the one that those after make likeliest, see :mod:`pyro_dsae.priors.bridges`.
 
     :param mask: ``(N, T)``, True where a frame is present.
-    :param sample: latents are drawn, in place of means.
+    :param sample: latents are drawn, in place of means; of ``paths`` one by its weight.
+    :param paths: drawn from the prior of z for each gap of a sequence, some hundreds.
+    :raises ValueError: with ``paths``, if z of the model has no prior that can go on from its past.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> x, mask = torch.rand(4, 8, 3, 16, 16), torch.ones(4, 8, dtype=torch.bool)
+    >>> mask[:, 3:5] = False
+    >>> impute(model, guide, x, mask, paths=50).shape
+    torch.Size([4, 8, 3, 16, 16])
     """
-    filled = reconstruct(model, guide, x, sample=sample, mask=mask)
+    check_whole(1, paths=paths)
+    check_pair(model, guide)
+    latents: dict[str, Any] = infer(guide, x, sample=sample, model=model, mask=mask)
+    if paths is not None:
+        root = unwrapped(model)
+        if not isinstance(root, SequenceModel) or latents["z"].dim() != 3:
+            raise ValueError(
+                f"paths are of models with a z for each frame, such as DSAE, got {type(root).__name__}"
+            )
+        f, z = latents["f"], latents["z"]
+        with evaluating(model):
+            known = torch.as_tensor(mask, device=z.device)
+            latents["z"] = bridged(root.p_z, f, z, known, paths, sample=sample)
+    filled = _ended(generate(model, num_frames=x.shape[1], **latents), mask)
     present = torch.as_tensor(mask, device=filled.device)
     x = as_frames(model, shown(x, present), model)
     return torch.where(present.view(*present.shape, *[1] * (x.dim() - 2)), x, filled)

@@ -225,7 +225,11 @@ def test_what_fills_a_gap(imputation):
             assert filled[:, [0, 1, 5, 6, 7]].equal(x[:, [0, 1, 5, 6, 7]])
         if name == "hold":
             assert (filled[:, 2:5] == x[:, 1:2]).all()
-        if name in ("impute", "forecast"):  # what stands in the gap is not looked at
+        if name in (
+            "impute",
+            "impute_paths",
+            "forecast",
+        ):  # what stands in the gap is not looked at
             torch.manual_seed(0), fill(x)
             other = x.clone()
             other[:, 2:5] = 0.5
@@ -265,7 +269,7 @@ def test_missing_frames_are_filled_and_judged(imputation, tmp_path, monkeypatch,
     monkeypatch.setattr(sys, "argv", command)
     imputation.main()
     found = json.loads(out.read_text())
-    ways = {"impute", "impute_drawn", "forecast", "hold", "rebuilt"}
+    ways = {"impute", "impute_drawn", "impute_paths", "forecast", "hold", "rebuilt"}
     ball, sprites = found["ball"], found["sprites"]
     both = "constant_velocity", "constant_velocity_from_both_ends"
     assert {*ball["ways"]} == ways | {*both} and {*sprites["ways"]} == ways | {"line"}

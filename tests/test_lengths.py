@@ -11,6 +11,7 @@ from torch import nn
 import pyro_dsae
 from pyro_dsae import fit, forecast, impute, infer, infer_long, reconstruct, swap, to_arviz
 from pyro_dsae.data import pad
+from pyro_dsae.priors.bridges import bridged
 
 FRAME = (1, 8, 8)
 LENGTHS = (6, 3, 1, 5)
@@ -122,6 +123,54 @@ def test_a_gap_is_filled_from_both_sides():
         float((frames - x[:, 5:8]).square().mean()) for frames in (filled[:, 5:8], ahead, x[:, 4:5])
     )
     assert of_gap < 0.7 * of_ahead and of_gap < 0.7 * of_hold
+
+
+def test_paths_follow_the_priors_smoothing_law():
+    """Under a linear law a gap is a Normal that the law's covariance tells: drawn paths have its moments."""
+    model = pyro_dsae.DSAE((4,), f_dim=2, z_dim=1, hidden=8, prior="linear_gaussian")
+    steps, rows = 6, 3
+    law, f = model.p_z(torch.zeros(1, 2), steps), torch.zeros(rows, 2)
+    mask = torch.tensor([[1, 0, 0, 1, 1, 1], [0, 1, 0, 0, 1, 1], [1, 1, 1, 1, 0, 0]]).bool()
+    with torch.no_grad():
+        draws = law.sample((200_000,))[..., 0].double()
+        z = 0.5 * torch.randn(rows, steps, 1)
+        many = [x.repeat(400, *[1] * (x.dim() - 1)) for x in (f, z, mask)]
+        found = bridged(model.p_z, *many, paths=300, sample=True)[..., 0].unflatten(0, (400, rows))
+        likeliest = bridged(model.p_z, f, z, mask, paths=300)
+    covariance, mean = draws.T.cov(), draws.mean(0)
+    for i, row in enumerate(mask):
+        within = torch.arange(steps) <= row.nonzero().max()
+        gap, seen = within & ~row, within & row
+        assert found[:, i][:, ~gap].equal(z[i, ~gap, 0].expand(400, -1))
+        assert likeliest[i, ~gap].equal(z[i, ~gap])
+        if not gap.any():
+            continue
+        gain = covariance[gap][:, seen] @ covariance[seen][:, seen].inverse()
+        expected = mean[gap] + gain @ (z[i, seen, 0].double() - mean[seen])
+        spread = (covariance[gap][:, gap] - gain @ covariance[seen][:, gap]).diagonal().sqrt()
+        drawn = found[:, i][:, gap].double()
+        assert ((drawn.mean(0) - expected).abs() < 0.25 * spread).all()
+        torch.testing.assert_close(drawn.std(0), spread, rtol=0.2, atol=0)
+
+
+@pytest.mark.parametrize("prior", [*pyro_dsae.priors.PRIORS])
+def test_every_prior_bridges_a_gap(prior, clips):
+    x, mask = pad(clips)
+    mask[0, 2:4] = mask[3, 0] = False
+    x[~mask] = torch.nan
+    model = pyro_dsae.DSAE(FRAME, f_dim=3, z_dim=2, channels=2, hidden=8, prior=prior)
+    guide = pyro_dsae.Factorised(FRAME, f_dim=3, z_dim=2, channels=2, hidden=8)
+    filled = impute(model, guide, x, mask, paths=20, sample=True)
+    assert filled[mask].equal(x[mask]) and torch.isfinite(filled).all()
+
+
+def test_paths_need_a_prior_over_frames(clips):
+    names = next(names for names in PAIRS if names[0] == "LSTMf")
+    x, mask = pad(clips)
+    with pytest.raises(ValueError, match="a z for each frame, such as DSAE, got LSTMf"):
+        impute(*PAIRS[names](FRAME), x, mask, paths=20)
+    with pytest.raises(ValueError, match="paths must be"):
+        impute(*PAIRS["DSAE", "Full"](FRAME), x, mask, paths=0)
 
 
 def test_arviz_says_nothing_of_what_is_not(clips):

@@ -11,6 +11,7 @@ from .results import Rows, recorded, table
 WAYS = {
     "impute": "`impute`",
     "impute_drawn": "`impute(sample=True)`",
+    "impute_paths": "`impute(paths=300)`",
     "forecast": "`forecast` from the frames before",
     "hold": "the last frame before, held",
     "constant_velocity": "the last step before, again and again",

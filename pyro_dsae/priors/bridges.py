@@ -1,0 +1,66 @@
+r"""z in a gap, given the steps before and after it, by the prior alone.
+
+K paths are drawn from the prior, which has seen what comes before the gap, :math:`z_{<a}`, and weighted by
+what it says of what comes after, up to the next gap:
+
+.. math:: z_{a:b}^{(k)} \sim p(z_{a:b} \mid z_{<a}, f), \qquad
+          w_k \propto p(z_{b:e} \mid z_{<a}, z_{a:b}^{(k)}, f)
+
+A path drawn by weight is, for many paths, one of p(z_a:b | z_<a, z_b:e, f): sampling importance resampling
+(Rubin, Bayesian Statistics 3, 1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pyro.distributions import TorchDistribution
+from torch import Tensor
+
+
+def bridged(
+    p_z: Callable[[Tensor, int], TorchDistribution],
+    f: Tensor,
+    z: Tensor,
+    mask: Tensor,
+    paths: int,
+    *,
+    sample: bool = False,
+) -> Tensor:
+    """``z``, ``(N, T, z_dim)``, with every gap bridged; what stands in it is not looked at.
+
+    :param p_z: p(z_1:T | f) from f and T, as :meth:`~pyro_dsae.models.base.SequenceModel.p_z`.
+    :param f: ``(N, f_dim)``.
+    :param mask: ``(N, T)``, True where a step is known. Steps after the last that is are left alone.
+    :param paths: K, of each gap of a sequence.
+    :param sample: a path is drawn by its weight, in place of the one with the largest.
+    """
+    z = z.clone()
+    # Sequences with the same gaps go together.
+    for pattern, rows in _alike(mask):
+        known = pattern.nonzero().flatten().tolist()
+        starts = [0, *(t + 1 for t in known)]
+        gaps = [(a, b) for a, b in zip(starts, known, strict=False) if a < b]
+        if not gaps:
+            continue
+        ends = [*(a for a, _ in gaps[1:]), known[-1] + 1]
+        f_k, z_k = f[rows].repeat(paths, 1), z[rows].repeat(paths, 1, 1)
+        for (a, b), end in zip(gaps, ends, strict=True):
+            law = p_z(f_k, b).expand([len(f_k)])
+            path = (law.prefix_condition(z_k[:, :a]) if a else law).sample()
+            after = p_z(f_k, end).expand([len(f_k)])
+            after = after.prefix_condition(torch.cat([z_k[:, :a], path], 1))
+            log_w = after.log_prob(z_k[:, b:end]).unflatten(0, (paths, -1))
+            law_k = torch.distributions.Categorical(logits=log_w.T)
+            k = law_k.sample() if sample else log_w.argmax(0)
+            chosen = path.unflatten(0, (paths, -1))[k, torch.arange(len(rows), device=k.device)]
+            z[rows, a:b] = chosen
+            z_k[:, a:b] = chosen.repeat(paths, 1, 1)
+    return z
+
+
+def _alike(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each row that there is, and which sequences have it."""
+    patterns, which = mask.unique(dim=0, return_inverse=True)
+    return [(row, (which == i).nonzero().flatten()) for i, row in enumerate(patterns)]
