@@ -15,14 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
+import voices
 from common import GUIDES, Pair, Preset, Run, find_data, held_out, some
 from options import Distinct, at_least, number, parser, share
 from torch import nn
 
 import pyro_dsae
-from pyro_dsae import conversion, metrics, plotting
+from pyro_dsae import metrics, plotting
+from pyro_dsae.conversion import HOP
 from pyro_dsae.data import LogSpectrum, SpeechSegments
 from pyro_dsae.data.speech import lowest_rate
 
@@ -45,7 +45,6 @@ PRESETS = {
 MODELS = ("factorised_64", "factorised_16", "full_64", "full_16", "fhvae_0", "fhvae_10")
 WINDOW, RATES = 0.050, (8_000, 16_000, 24_000)  # seconds; samples a second: least, usual, most
 SILENCE = 30.0  # dB below the loudest segment of an utterance
-HOP = conversion.HOP  # frames between the segments of training, too
 VALIDATION = 10  # training speakers to choose settings on
 
 
@@ -54,7 +53,7 @@ def make_pair(preset: Preset, name: str, utterances: int) -> Pair:
     kind, number = name.split("_")
     frame, size = (preset.size,), int(number)
     if kind == "fhvae":
-        sizes = {"hidden": preset.hidden, "channels": preset.channels}
+        sizes = {"hidden": preset.hidden, "channels": preset.channels, "z2_dim": preset.f_dim}
         return pyro_dsae.FHVAE(frame, **sizes), pyro_dsae.FHVAEGuide(
             frame, utterances=utterances, discriminative=size, **sizes
         )
@@ -63,9 +62,10 @@ def make_pair(preset: Preset, name: str, utterances: int) -> Pair:
     return model, GUIDES[kind](frame, content_encoder=True, **networks)
 
 
-def weights(steps: int) -> dict[str, Any]:
-    """KL weights of DSAE: z is the dearer, so that it leaves the voice to f; see docs/speech.md."""
-    return {"f": 1.5, "z": 3.0}
+def weights(name: str) -> dict[str, float]:
+    """KL weights: dynamics are the dearer, so that they leave the voice to content; see docs/speech.md."""
+    content, dynamics = ("z2", "z1") if name.startswith("fhvae") else ("f", "z")
+    return {content: 1.5, dynamics: 3.0}
 
 
 Read = Callable[..., SpeechSegments]
@@ -120,61 +120,6 @@ def load(
     return train, test
 
 
-def conversions(test: SpeechSegments, pairs: int, seed: int) -> list[tuple[int, int]]:
-    """Pairs of utterances, source and target: a man's to a woman's and a woman's to a man's in turn.
-
-    Where the sexes are not known, from one half of the speakers to the other.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    men = test.speaker_sex == 1
-    if men.all() or not men.any() or (test.speaker_sex < 0).any():
-        men = torch.arange(len(men)) % 2 == 1
-    sides = [side[test.utterance_speaker].nonzero()[:, 0] for side in (men, ~men)]
-    draws = [side[torch.randint(len(side), (pairs,), generator=generator)] for side in sides]
-    return [
-        (int(a), int(b)) if i % 2 == 0 else (int(b), int(a))
-        for i, (a, b) in enumerate(zip(*draws, strict=True))
-    ]
-
-
-def draw(
-    run: Run, model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: int
-) -> dict[str, Any]:
-    """Convert utterances; the first of each direction as sound and as spectrograms. How far pitch moved."""
-    import soundfile
-
-    folder = run.out / "conversion"
-    folder.mkdir(exist_ok=True)
-    heard: dict[str, list[np.ndarray]] = {"source": [], "target": [], "converted": []}
-    for i, (source, target) in enumerate(conversions(test, pairs, run.options.seed)):
-        speaker = int(test.utterance_speaker[target])
-        frames = conversion.spoken(model, guide, test, source, speaker, hop=HOP)
-        heard["source"].append(test.wave(source))
-        heard["target"].append(test.wave(target))
-        heard["converted"].append(test.sound(frames))
-        if i < 2:
-            own = conversion.spoken(model, guide, test, source, hop=HOP)
-            shown = {
-                "source": test.utterance(source),
-                "reconstructed": own,
-                "converted": frames,
-                "target": test.utterance(target),
-            }
-            name = f"{i + 1}_{test.files[source].stem}_as_{test.files[target].stem}"
-            plotting.spectrograms(
-                {kind: test.restore(rows) for kind, rows in shown.items()},
-                folder / f"{name}.png",
-                hertz=test.spectrum.hertz,
-            )
-            sounds = {
-                **{kind: waves[-1] for kind, waves in heard.items()},
-                "reconstructed": test.sound(own),
-            }
-            for kind, wave in sounds.items():
-                soundfile.write(folder / f"{name}_{kind}.wav", wave, test.spectrum.sample_rate)
-    return metrics.conversion_pitch(*heard.values(), test.spectrum.sample_rate)
-
-
 def verify(
     model: nn.Module, guide: nn.Module, test: SpeechSegments
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -217,6 +162,16 @@ def table(verification: dict[str, Any], conversion: dict[str, Any]) -> str:
     if conversion["pairs"]:
         moved, pairs = conversion["pitch_moved"], conversion["pairs"]
         lines.append(f"Pitch moved {moved:.0%} of the way, median of {pairs} conversions")
+    shares = {
+        "voiced": "have a pitch",
+        "said_kept": "say what their source says",
+        "taken": "are taken for the voice they are to have",
+        "taken_of_real": "of real speech is",
+    }
+    told = [f"{conversion[key]:.0%} {words}" for key, words in shares.items() if key in conversion]
+    lines.append(f"Of conversions {', '.join(told)}")
+    lost, phase = conversion["distortion"], conversion["distortion_of_phase"]
+    lines.append(f"Mel-cepstral distortion {lost:.1f} dB, {phase:.1f} of spectra alone")
     return "\n".join(lines)
 
 
@@ -249,6 +204,11 @@ def main() -> None:
     options.add_argument(
         "--pairs", type=at_least(1), default=40, help="conversions, half of them each way"
     )
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help=f"{VALIDATION} of the training speakers in place of those to test on: to choose settings by",
+    )
     args = options.parse_args()
     root = args.root or find_data("an4")
     if root is None:
@@ -266,7 +226,7 @@ def main() -> None:
         read = None if args.sample_rate is None else reader(args.sample_rate)
         if args.evaluate is not None:  # heard and scaled as the model has learnt to
             read = partial(pyro_dsae.load_data, args.evaluate)
-        train, test = load(root, args.held_out, args.seed, read=read)
+        train, test = load(root, args.held_out, args.seed, read=read, validate=args.validate)
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
         f"{len(test)} of {len(test.speakers)} others to test on, "
@@ -284,7 +244,7 @@ def main() -> None:
             lambda name=name: make_pair(preset, name, len(train.files)),
             train,
             preset,
-            kl_weights=(lambda steps: {}) if is_fhvae else weights,
+            kl_weights=lambda steps, name=name: weights(name),
             labels=("utterance", "segments") if is_fhvae else (),
         )
         if not run.is_first:
@@ -294,7 +254,13 @@ def main() -> None:
         curves |= {f"{name}, {feature}": curve for feature, curve in rates.items()}
         if not conversion:
             run.say(f"{name}: conversion")
-            conversion = draw(part, model, guide, test, args.pairs)
+            pairs = voices.conversions(test, args.pairs, args.seed)
+            conversion = {
+                "model": name,
+                **voices.converted(model, guide, test, pairs, part.out / "conversion"),
+                **voices.distortion(model, guide, test, pairs),
+                **voices.taken(model, guide, train, test, pairs, args.seed),
+            }
         parts[name] = {
             "elbo": part.elbo(model, guide, some(train, 2048), test),
             "run": part.figures(model, guide),
@@ -303,7 +269,8 @@ def main() -> None:
     run.say("the baseline: mean and covariance of MFCCs")
     verification["baseline"], curves["MFCC"] = baseline(train, test)
     plotting.det_figure(curves, run.out / "det")
-    figures = {"verification": verification, "conversion": conversion, **parts[names[0]]}
+    split = {"split": "validation" if args.validate else "test"}
+    figures = {"verification": verification, "conversion": conversion, **split, **parts[names[0]]}
     if len(names) > 1:
         figures["models"] = parts
     figures["run"] = {**figures["run"], "seconds": run.figures()["seconds"]}
