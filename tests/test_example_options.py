@@ -21,9 +21,8 @@ from pyro_dsae.nn import ConvDecoder
 from pyro_dsae.priors import Autoregressive, Mixture
 
 FOLDER = Path(__file__).parents[1] / "examples"
-NAMES = sorted(
-    {path.stem for path in FOLDER.glob("*.py")} - {"common", "comparison", "options", "recipes"}
-)
+SHARED = {"common", "comparison", "options", "recipes", "voices"}  # what several examples import
+NAMES = sorted({path.stem for path in FOLDER.glob("*.py")} - SHARED)
 SEVERAL = {
     "bouncing_ball",
     "compare_guides",
