@@ -255,11 +255,13 @@ def main() -> None:
         if not conversion:
             run.say(f"{name}: conversion")
             pairs = voices.conversions(test, args.pairs, args.seed)
+            detail = voices.detail_lost(model, guide, train, args.seed)
             conversion = {
                 "model": name,
-                **voices.converted(model, guide, test, pairs, part.out / "conversion"),
-                **voices.distortion(model, guide, test, pairs),
-                **voices.taken(model, guide, train, test, pairs, args.seed),
+                **voices.converted(model, guide, test, pairs, part.out / "conversion", detail),
+                **voices.distortion(model, guide, test, pairs, detail),
+                **voices.taken(model, guide, train, test, pairs, args.seed, detail),
+                "detail": detail,
             }
         parts[name] = {
             "elbo": part.elbo(model, guide, some(train, 2048), test),

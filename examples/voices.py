@@ -33,7 +33,12 @@ def conversions(test: SpeechSegments, pairs: int, seed: int) -> Pairs:
 
 
 def converted(
-    model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: Pairs, folder: Path
+    model: nn.Module,
+    guide: nn.Module,
+    test: SpeechSegments,
+    pairs: Pairs,
+    folder: Path,
+    detail: float,
 ) -> dict[str, Any]:
     """How far pitch moves and whether what is said stays; the first of each direction in ``folder``, as sound
     and as spectrograms.
@@ -45,12 +50,12 @@ def converted(
     heard: dict[str, list[np.ndarray]] = {"source": [], "target": [], "converted": []}
     for i, (source, target) in enumerate(pairs):
         speaker = int(test.utterance_speaker[target])
-        frames = conversion.spoken(model, guide, test, source, speaker)
+        frames = conversion.spoken(model, guide, test, source, speaker, detail=detail)
         heard["source"].append(test.wave(source))
         heard["target"].append(test.wave(target))
         heard["converted"].append(test.sound(frames))
         if i < 2:
-            own = conversion.spoken(model, guide, test, source)
+            own = conversion.spoken(model, guide, test, source, detail=detail)
             shown = {
                 "source": test.utterance(source),
                 "reconstructed": own,
@@ -78,15 +83,22 @@ def converted(
     return found
 
 
+def detail_lost(model: nn.Module, guide: nn.Module, train: SpeechSegments, seed: int) -> float:
+    """See :func:`pyro_dsae.conversion.lost_detail`: of up to 2048 segments to learn from."""
+    drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:2048]
+    return conversion.lost_detail(model, guide, train.batch(drawn)[0])
+
+
 def distortion(
-    model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: Pairs
+    model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: Pairs, detail: float
 ) -> dict[str, float]:
     """Mel-cepstral distortion of reconstructed sources, dB, and of their own spectra turned back to sound."""
     rate = test.spectrum.sample_rate
     found: dict[str, list[float]] = {"distortion": [], "distortion_of_phase": []}
     for source in sorted({source for source, _ in pairs}):
         wave = test.wave(source)
-        frames = conversion.spoken(model, guide, test, source), test.utterance(source)
+        own = conversion.spoken(model, guide, test, source, detail=detail)
+        frames = own, test.utterance(source)
         for name, rows in zip(found, frames, strict=True):
             found[name].append(metrics.mel_cepstral_distortion(wave, test.sound(rows), rate))
     return {name: float(np.mean(values)) for name, values in found.items()}
@@ -99,6 +111,7 @@ def taken(
     test: SpeechSegments,
     pairs: Pairs,
     seed: int,
+    detail: float,
 ) -> dict[str, Any]:
     """Share of test utterances, in voices of the training speakers, that a classifier of their real speech
     takes for theirs; and of real speech of theirs that it has not learnt from.
@@ -126,7 +139,7 @@ def taken(
         voice = conversion.voice(model, guide, train.batch(theirs)[0])
         segments = conversion.convert(model, guide, test.segments_of(source, conversion.HOP), voice)
         frames = test.joined(segments, test.lengths[source], conversion.HOP)
-        said.append(test.sound(frames.cpu()))
+        said.append(test.sound(conversion.sharpened(frames.cpu(), detail)))
     real = [train.wave(int(i)) for i in last]
     return {
         "taken": float((classifier(said) == whose(drawn)).float().mean()),

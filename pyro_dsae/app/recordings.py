@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ..checks import check_pair
-from ..conversion import spoken
+from ..conversion import lost_detail, spoken
 from ..data import LogSpectrum, SpeechSegments
 from ..data.spectrum import librosa_
 from ..data.speech import read_sound
@@ -63,6 +65,13 @@ def read_recording(path: str | Path, name: str, sample_rate: int) -> np.ndarray:
     except ValueError as error:
         raise ValueError(str(error).replace(str(path), name)) from error
     return wave
+
+
+@alone
+def _said(model: Any, guide: Any, data: SpeechSegments) -> Tensor:
+    """The first utterance in its own voice and in the second speaker's, ``(2, L, bins)``."""
+    detail = lost_detail(model, guide, data.segments_of(0))
+    return torch.stack([spoken(model, guide, data, 0, who, detail=detail) for who in (None, 1)])
 
 
 @dataclass(frozen=True)
@@ -166,9 +175,7 @@ class Studio:
                 warnings.simplefilter("error")
                 there = Path(folder, "recordings")
                 data = SpeechSegments(there, cache_dir=Path(folder, "cache"), **self.settings)
-            own, converted = (
-                alone(spoken)(self.model, self.guide, data, 0, speaker) for speaker in (None, 1)
-            )
+            own, converted = _said(self.model, self.guide, data)
             spectra = {
                 "what is said, as recorded": data.utterance(0),
                 "as the model rebuilds it": own,

@@ -20,7 +20,8 @@ from pyro_dsae import conversion
 
 model, guide = pyro_dsae.load({pair!r})
 speech = pyro_dsae.load_data({pair!r}, "recordings")  # recordings/SPEAKER/UTTERANCE.wav
-frames = conversion.spoken(model, guide, speech, 0, speaker=1)  # the first utterance, as the second speaker
+detail = conversion.lost_detail(model, guide, speech.segments_of(0))
+frames = conversion.spoken(model, guide, speech, 0, speaker=1, detail=detail)  # 0 is said by 1
 wave = speech.sound(frames)
 """
 

@@ -73,7 +73,9 @@ def test_it_is_what_the_example_does(studio, two, tmp_path, speech, monkeypatch)
     his = data.segments_of(0, 10)
     z = pyro_dsae.infer(guide, his)["z"]
     segments = pyro_dsae.generate(model, f=f.expand(len(his), -1), z=z)
-    frames = data.restore(data.joined(segments, data.lengths[0], 10))
+    detail = conversion.lost_detail(model, guide, data.segments_of(0))
+    joined = data.joined(segments, data.lengths[0], 10)
+    frames = data.restore(conversion.sharpened(joined, detail))
     torch.testing.assert_close(heard.spectra["in the other voice"], frames)
     names: dict = {}
     lines = heard.lines.replace('"recordings"', repr(str(tmp_path / "recordings")))
