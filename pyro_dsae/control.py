@@ -25,7 +25,7 @@ from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, s
 from .handlers import PosteriorMean, latent_sites
 from .models.base import SequenceModel
 from .nn import check_mask, hidden, lengths_of, within_lengths
-from .priors.bridges import bridged
+from .priors.bridges import alike, bridged, stretches
 from .program import device_of, evaluating, unwrapped
 
 Program = Callable[..., Tensor]
@@ -236,7 +236,8 @@ def impute(
     They are the model's, at the latents of what is present. A sequence ends with its last frame present; how
     it might go on says :func:`forecast`. By default z in a gap is the guide's, which tells it as well as it
     has learned of gaps: train it with masks. With ``paths`` it is the prior's: of so many that go on from
-    the frames before, the one that those after make likeliest, see :mod:`pyro_dsae.priors.bridges`.
+    the frames before, the one that those after make likeliest, see :mod:`pyro_dsae.priors.bridges`; z of a
+    stretch of present frames is then inferred from that stretch alone, so that no gap pulls at its ends.
 
     :param mask: ``(N, T)``, True where a frame is present.
     :param sample: latents are drawn, in place of means; of ``paths`` one by its weight.
@@ -259,14 +260,29 @@ def impute(
             raise ValueError(
                 f"paths are of models with a z for each frame, such as DSAE, got {type(root).__name__}"
             )
-        f, z = latents["f"], latents["z"]
+        known = torch.as_tensor(mask, device=latents["z"].device)
+        z = _apart(guide, x, latents, known, sample=sample)
         with evaluating(model):
-            known = torch.as_tensor(mask, device=z.device)
-            latents["z"] = bridged(root.p_z, f, z, known, paths, sample=sample)
+            latents["z"] = bridged(root.p_z, latents["f"], z, known, paths, sample=sample)
     filled = _ended(generate(model, num_frames=x.shape[1], **latents), mask)
     present = torch.as_tensor(mask, device=filled.device)
     x = as_frames(model, shown(x, present), model)
     return torch.where(present.view(*present.shape, *[1] * (x.dim() - 2)), x, filled)
+
+
+def _apart(
+    guide: Callable, x: Tensor, latents: dict[str, Tensor], mask: Tensor, *, sample: bool
+) -> Tensor:
+    """z of each stretch of present frames, given f, as if there were no other frames: ``(N, T, z_dim)``."""
+    z = latents["z"].clone()
+    with evaluating(guide):
+        x = as_frames(guide, shown(x, mask))
+        for pattern, rows in alike(mask):
+            given = poutine.condition(guide, data={"f": latents["f"][rows]})
+            for a, b in stretches(pattern):
+                seen = _latents(given if sample else PosteriorMean()(given), x[rows, a:b], None)
+                z[rows, a:b] = seen["z"]
+    return z
 
 
 def swap(

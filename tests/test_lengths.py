@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIZES, every_pair
+from pyro import poutine
 from torch import nn
 
 import pyro_dsae
 from pyro_dsae import fit, forecast, impute, infer, infer_long, reconstruct, swap, to_arviz
 from pyro_dsae.data import pad
+from pyro_dsae.handlers import PosteriorMean
 from pyro_dsae.priors.bridges import bridged
 
 FRAME = (1, 8, 8)
@@ -162,6 +164,33 @@ def test_every_prior_bridges_a_gap(prior, clips):
     guide = pyro_dsae.Factorised(FRAME, f_dim=3, z_dim=2, channels=2, hidden=8)
     filled = impute(model, guide, x, mask, paths=20, sample=True)
     assert filled[mask].equal(x[mask]) and torch.isfinite(filled).all()
+
+
+def test_by_paths_a_gap_does_not_pull_at_its_ends(clips, monkeypatch):
+    """z of each stretch of present frames is that of the stretch alone, given f of all."""
+    x, mask = pad(clips)
+    mask[0, 2:4] = mask[3, 0] = False
+    model, guide = PAIRS["DSAE", "Full"](FRAME)
+    handed = {}
+    real = pyro_dsae.control.bridged
+
+    def look(p_z, f, z, mask, paths, **how):
+        handed.update(f=f, z=z)
+        return real(p_z, f, z, mask, paths, **how)
+
+    monkeypatch.setattr(pyro_dsae.control, "bridged", look)
+    impute(model, guide, x, mask, paths=5)
+    f = infer(guide, x, mask=mask)["f"]
+    assert handed["f"].equal(f)
+    end = 1 + int(mask[0].nonzero().max())
+    for row, part in ((0, slice(0, 2)), (0, slice(4, end)), (3, slice(1, 1 + int(mask[3].sum())))):
+        guide.eval()
+        with torch.no_grad(), PosteriorMean():
+            given = poutine.condition(guide, data={"f": f[row, None]})
+            trace = poutine.trace(given).get_trace(x[row, None, part])
+        torch.testing.assert_close(
+            handed["z"][row, part], trace.nodes["z"]["value"][0], atol=1e-6, rtol=1e-5
+        )
 
 
 def test_paths_need_a_prior_over_frames(clips):

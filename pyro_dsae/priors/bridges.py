@@ -38,15 +38,12 @@ def bridged(
     """
     z = z.clone()
     # Sequences with the same gaps go together.
-    for pattern, rows in _alike(mask):
-        known = pattern.nonzero().flatten().tolist()
-        starts = [0, *(t + 1 for t in known)]
-        gaps = [(a, b) for a, b in zip(starts, known, strict=False) if a < b]
-        if not gaps:
-            continue
-        ends = [*(a for a, _ in gaps[1:]), known[-1] + 1]
+    for pattern, rows in alike(mask):
         f_k, z_k = f[rows].repeat(paths, 1), z[rows].repeat(paths, 1, 1)
-        for (a, b), end in zip(gaps, ends, strict=True):
+        parts = stretches(pattern)
+        for a, (b, end) in zip([0, *(end for _, end in parts)], parts, strict=False):
+            if a == b:  # no gap before it
+                continue
             law = p_z(f_k, b).expand([len(f_k)])
             path = (law.prefix_condition(z_k[:, :a]) if a else law).sample()
             after = p_z(f_k, end).expand([len(f_k)])
@@ -60,7 +57,18 @@ def bridged(
     return z
 
 
-def _alike(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Each row that there is, and which sequences have it."""
+def alike(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Each row ``(T,)`` of a mask that there is, and which sequences have it."""
     patterns, which = mask.unique(dim=0, return_inverse=True)
     return [(row, (which == i).nonzero().flatten()) for i, row in enumerate(patterns)]
+
+
+def stretches(known: Tensor) -> list[tuple[int, int]]:
+    """Where ``(T,)`` is True without a break: the first step of each stretch, and the one after its last.
+
+    >>> stretches(torch.tensor([True, True, False, True]))
+    [(0, 2), (3, 4)]
+    """
+    edges = torch.cat([known.new_zeros(1), known, known.new_zeros(1)]).int().diff()
+    starts, ends = ((edges == sign).nonzero().flatten().tolist() for sign in (1, -1))
+    return list(zip(starts, ends, strict=True))
