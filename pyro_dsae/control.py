@@ -236,8 +236,9 @@ def impute(
     They are the model's, at the latents of what is present. A sequence ends with its last frame present; how
     it might go on says :func:`forecast`. By default z in a gap is the guide's, which tells it as well as it
     has learned of gaps: train it with masks. With ``paths`` it is the prior's: of so many that go on from
-    the frames before, the one that those after make likeliest, see :mod:`pyro_dsae.priors.bridges`; z of a
-    stretch of present frames is then inferred from that stretch alone, so that no gap pulls at its ends.
+    the frames before, the one that those after make likeliest, see :mod:`pyro_dsae.priors.bridges`. z of the
+    present frames is then inferred twice, in one go and stretch by stretch, where no gap pulls at the ends
+    but a guide may see too little; the model says which goes better with the frames present.
 
     :param mask: ``(N, T)``, True where a frame is present.
     :param sample: latents are drawn, in place of means; of ``paths`` one by its weight.
@@ -261,9 +262,16 @@ def impute(
                 f"paths are of models with a z for each frame, such as DSAE, got {type(root).__name__}"
             )
         known = torch.as_tensor(mask, device=latents["z"].device)
-        z = _apart(guide, x, latents, known, sample=sample)
+        apart = _apart(guide, x, latents, known, sample=sample)
         with evaluating(model):
-            latents["z"] = bridged(root.p_z, latents["f"], z, known, paths, sample=sample)
+            both = [
+                latents | {"z": bridged(root.p_z, latents["f"], z, known, paths, sample=sample)}
+                for z in (latents["z"], apart)
+            ]
+            frames = as_frames(model, shown(x, known), model)
+            at_once, by_stretch = (_log_joint(model, frames, known, values) for values in both)
+        better = (by_stretch > at_once).reshape(-1, 1, 1)
+        latents["z"] = both[1]["z"].where(better, both[0]["z"])
     filled = _ended(generate(model, num_frames=x.shape[1], **latents), mask)
     present = torch.as_tensor(mask, device=filled.device)
     x = as_frames(model, shown(x, present), model)
@@ -283,6 +291,14 @@ def _apart(
                 seen = _latents(given if sample else PosteriorMean()(given), x[rows, a:b], None)
                 z[rows, a:b] = seen["z"]
     return z
+
+
+def _log_joint(model: Callable, x: Tensor, mask: Tensor, latents: dict[str, Tensor]) -> Tensor:
+    """log p(x, z, f) of the frames present, ``(N,)``."""
+    trace = poutine.trace(poutine.condition(model, data=latents)).get_trace(x, mask=mask)
+    trace.compute_log_prob()
+    nodes: dict[str, Any] = trace.nodes
+    return sum(nodes[site]["log_prob"] for site in trace.observation_nodes)
 
 
 def swap(

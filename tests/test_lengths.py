@@ -193,6 +193,28 @@ def test_by_paths_a_gap_does_not_pull_at_its_ends(clips, monkeypatch):
         )
 
 
+def test_the_model_says_which_reading_of_the_present_frames_goes_better(clips, monkeypatch):
+    """Sequence by sequence: what is read stretch by stretch stands where it is likelier, nowhere else."""
+    x, mask = pad(clips)
+    mask[0, 2:4] = mask[3, 1:3] = False
+    model, guide = PAIRS["DSAE", "Factorised"](FRAME)
+    z = infer(guide, x, mask=mask)["z"]
+
+    def filled(apart):
+        monkeypatch.setattr(pyro_dsae.control, "_apart", lambda *_, **__: apart)
+        torch.manual_seed(0)
+        return impute(model, guide, x, mask, paths=5)
+
+    far = z + 1e3 * torch.tensor([0.0, 0, 0, 1])[:, None, None]
+    monkeypatch.setattr(pyro_dsae.control, "bridged", lambda p_z, f, z, *_, **__: z)
+    at_once, found = filled(z), filled(far)
+    assert found.equal(at_once)
+    monkeypatch.setattr(
+        pyro_dsae.control, "infer", lambda *_, **__: {**infer(guide, x, mask=mask), "z": far}
+    )
+    assert filled(z).equal(at_once) and not filled(far)[3].equal(at_once[3])
+
+
 def test_paths_need_a_prior_over_frames(clips):
     names = next(names for names in PAIRS if names[0] == "LSTMf")
     x, mask = pad(clips)
