@@ -27,6 +27,7 @@ extensions = [
 exclude_patterns = ["jupyter_execute"]
 
 html_theme = "furo"
+html_static_path = ["_static"]  # voices to listen to
 html_title = f"pyro-dsae {version}"
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True

@@ -13,6 +13,7 @@ from pyro_dsae import conversion, metrics, plotting
 from pyro_dsae.data import SpeechSegments
 
 Pairs = list[tuple[int, int]]
+SHOWN = 4  # conversions to listen to
 
 
 def conversions(test: SpeechSegments, pairs: int, seed: int) -> Pairs:
@@ -40,8 +41,8 @@ def converted(
     folder: Path,
     detail: float,
 ) -> dict[str, Any]:
-    """How far pitch moves and whether what is said stays; the first of each direction in ``folder``, as sound
-    and as spectrograms.
+    """How far pitch moves and whether what is said stays; the first, two each way, are in ``folder``,
+    as sound and as spectrograms.
     """
     import soundfile
 
@@ -54,7 +55,7 @@ def converted(
         heard["source"].append(test.wave(source))
         heard["target"].append(test.wave(target))
         heard["converted"].append(test.sound(frames))
-        if i < 2:
+        if i < SHOWN:
             own = conversion.spoken(model, guide, test, source, detail=detail)
             shown = {
                 "source": test.utterance(source),

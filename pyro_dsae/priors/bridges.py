@@ -18,6 +18,8 @@ import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 
+_AT_ONCE = 8192  # paths, so that memory does not grow with the batch
+
 
 def bridged(
     p_z: Callable[[Tensor, int], TorchDistribution],
@@ -37,11 +39,12 @@ def bridged(
     :param sample: a path is drawn by its weight, in place of the one with the largest.
     """
     z = z.clone()
-    # Sequences with the same gaps go together.
-    for pattern, rows in alike(mask):
+    together = max(1, _AT_ONCE // paths)
+    parts = ((row, some) for row, rows in alike(mask) for some in rows.split(together))
+    for known, rows in parts:
         f_k, z_k = f[rows].repeat(paths, 1), z[rows].repeat(paths, 1, 1)
-        parts = stretches(pattern)
-        for a, (b, end) in zip([0, *(end for _, end in parts)], parts, strict=False):
+        seen = stretches(known)
+        for a, (b, end) in zip([0, *(end for _, end in seen)], seen, strict=False):
             if a == b:  # no gap before it
                 continue
             law = p_z(f_k, b).expand([len(f_k)])
