@@ -35,7 +35,9 @@ def speech() -> Rows:
 
 def verification() -> dict[str, Any]:
     """Of all models, which four runs have trained."""
-    runs = recorded(*(f"speech_an4_{name}" for name in ("factorised", "full_64", "full_16", "fhvae")))
+    runs = recorded(
+        *(f"speech_an4_{name}" for name in ("factorised", "full_64", "full_16", "fhvae"))
+    )
     return {model: scores for run in runs for model, scores in run["verification"].items()}
 
 
