@@ -255,27 +255,25 @@ def impute(
     check_whole(1, paths=paths)
     check_pair(model, guide)
     latents: dict[str, Any] = infer(guide, x, sample=sample, model=model, mask=mask)
+    present = torch.as_tensor(mask, device=device_of(model))
+    frames = as_frames(model, shown(x, present), model)
     if paths is not None:
         root = unwrapped(model)
         if not isinstance(root, SequenceModel) or latents["z"].dim() != 3:
             raise ValueError(
                 f"paths are of models with a z for each frame, such as DSAE, got {type(root).__name__}"
             )
-        known = torch.as_tensor(mask, device=latents["z"].device)
-        apart = _apart(guide, x, latents, known, sample=sample)
+        apart = _apart(guide, frames, latents, present, sample=sample)
         with evaluating(model):
             both = [
-                latents | {"z": bridged(root.p_z, latents["f"], z, known, paths, sample=sample)}
+                latents | {"z": bridged(root.p_z, latents["f"], z, present, paths, sample=sample)}
                 for z in (latents["z"], apart)
             ]
-            frames = as_frames(model, shown(x, known), model)
-            at_once, by_stretch = (_log_joint(model, frames, known, values) for values in both)
+            at_once, by_stretch = (_log_joint(model, frames, present, some) for some in both)
         better = (by_stretch > at_once).reshape(-1, 1, 1)
         latents["z"] = both[1]["z"].where(better, both[0]["z"])
     filled = _ended(generate(model, num_frames=x.shape[1], **latents), mask)
-    present = torch.as_tensor(mask, device=filled.device)
-    x = as_frames(model, shown(x, present), model)
-    return torch.where(present.view(*present.shape, *[1] * (x.dim() - 2)), x, filled)
+    return torch.where(present.view(*present.shape, *[1] * (frames.dim() - 2)), frames, filled)
 
 
 def _apart(
@@ -284,7 +282,6 @@ def _apart(
     """z of each stretch of present frames, given f, as if there were no other frames: ``(N, T, z_dim)``."""
     z = latents["z"].clone()
     with evaluating(guide):
-        x = as_frames(guide, shown(x, mask))
         for pattern, rows in alike(mask):
             given = poutine.condition(guide, data={"f": latents["f"][rows]})
             for a, b in stretches(pattern):

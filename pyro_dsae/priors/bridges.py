@@ -38,26 +38,40 @@ def bridged(
     :param paths: K, of each gap of a sequence.
     :param sample: a path is drawn by its weight, in place of the one with the largest.
     """
-    z = z.clone()
-    together = max(1, _AT_ONCE // paths)
-    parts = ((row, some) for row, rows in alike(mask) for some in rows.split(together))
-    for known, rows in parts:
-        f_k, z_k = f[rows].repeat(paths, 1), z[rows].repeat(paths, 1, 1)
+    z, together = z.clone(), max(1, _AT_ONCE // paths)
+    for known, rows in alike(mask):
         seen = stretches(known)
-        for a, (b, end) in zip([0, *(end for _, end in seen)], seen, strict=False):
-            if a == b:  # no gap before it
-                continue
-            law = p_z(f_k, b).expand([len(f_k)])
-            path = (law.prefix_condition(z_k[:, :a]) if a else law).sample()
-            after = p_z(f_k, end).expand([len(f_k)])
-            after = after.prefix_condition(torch.cat([z_k[:, :a], path], 1))
-            log_w = after.log_prob(z_k[:, b:end]).unflatten(0, (paths, -1))
-            law_k = torch.distributions.Categorical(logits=log_w.T)
-            k = law_k.sample() if sample else log_w.argmax(0)
-            chosen = path.unflatten(0, (paths, -1))[k, torch.arange(len(rows), device=k.device)]
-            z[rows, a:b] = chosen
-            z_k[:, a:b] = chosen.repeat(paths, 1, 1)
+        gaps = [
+            (a, b, end)
+            for a, (b, end) in zip([0, *(end for _, end in seen)], seen, strict=False)
+            if a < b
+        ]
+        for some in rows.split(together) if gaps else ():
+            z[some] = _bridged(p_z, f[some], z[some], gaps, paths, sample)
     return z
+
+
+def _bridged(
+    p_z: Callable[[Tensor, int], TorchDistribution],
+    f: Tensor,
+    z: Tensor,
+    gaps: list[tuple[int, int, int]],
+    paths: int,
+    sample: bool,
+) -> Tensor:
+    """``z`` of sequences with the same ``gaps``: where each begins and ends, and what follows ends."""
+    f_k, z_k = f.repeat(paths, 1), z.repeat(paths, 1, 1)
+    for a, b, end in gaps:
+        law = p_z(f_k, b).expand([len(f_k)])
+        path = (law.prefix_condition(z_k[:, :a]) if a else law).sample()
+        after = p_z(f_k, end).expand([len(f_k)])
+        after = after.prefix_condition(torch.cat([z_k[:, :a], path], 1))
+        log_w = after.log_prob(z_k[:, b:end]).unflatten(0, (paths, -1))
+        law_k = torch.distributions.Categorical(logits=log_w.T)
+        k = law_k.sample() if sample else log_w.argmax(0)
+        chosen = path.unflatten(0, (paths, -1))[k, torch.arange(len(z), device=k.device)]
+        z_k[:, a:b] = chosen.repeat(paths, 1, 1)
+    return z_k[: len(z)]
 
 
 def alike(mask: Tensor) -> list[tuple[Tensor, Tensor]]:
