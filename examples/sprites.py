@@ -26,34 +26,42 @@ from pyro_dsae.data import ProceduralSprites, Sprites
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS
 
 _QUICK = replace(SMALL, kl={"z": (1.0, 5.0)})
-_LARGE = Preset(
-    64,
-    f_dim=64,
-    z_dim=16,
-    channels=64,
-    hidden=256,
-    batch_size=128,
-    steps=14000,
-    lr=1e-3,
-    schedule="warmup_cosine",
-    kl={"z": (1.0, 5.0)},
+_LPC = replace(
+    _QUICK,
+    size=64,
+    patch=2,
+    steps=10_000,
+    decoder_rate=0.02,
+    few_frames=2,
+    kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
 )
 PRESETS = {
     "quick": _QUICK,
-    "lpc": replace(
-        _QUICK,
-        size=64,
-        patch=2,
-        steps=10_000,
-        decoder_rate=0.02,
-        few_frames=2,
-        kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
+    "lpc": _LPC,
+    "large": replace(
+        _LPC,
+        f_dim=64,
+        z_dim=16,
+        channels=64,
+        hidden=256,
+        batch_size=128,
+        steps=20_000,
+        lr=2e-3,
     ),
-    "large": _LARGE,
-    "paper": replace(_LARGE, f_dim=256, z_dim=32, channels=(256,) * 4, hidden=512),
+    "paper": Preset(
+        64,
+        f_dim=256,
+        z_dim=32,
+        channels=(256,) * 4,
+        hidden=512,
+        batch_size=128,
+        steps=14_000,
+        lr=1e-3,
+        schedule="warmup_cosine",
+    ),
 }
-"""``quick`` and ``lpc`` are for a CPU; ``large`` is the same recipe for a GPU; ``paper`` has the sizes of Li
-& Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
+"""``quick`` and ``lpc`` are for a CPU; ``large`` is the recipe of ``lpc``, wider, for a GPU; ``paper`` has the
+sizes of Li & Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
 
 
 def make_pair(

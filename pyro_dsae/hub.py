@@ -6,6 +6,7 @@ import inspect
 import json
 import warnings
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -160,7 +161,8 @@ class HubMixin(
                 f"pass {name}=... {but[1]}",
                 stacklevel=3,
             )
-        super()._save_pretrained(save_directory)
+        # On a GPU the weights of an LSTM lie in one storage, which safetensors refuses: a copy has one each.
+        super(HubMixin, deepcopy(self).cpu())._save_pretrained(save_directory)  # type: ignore[attr-defined]
 
     @classmethod
     def from_pretrained(

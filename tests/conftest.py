@@ -84,6 +84,16 @@ def q_of(guide, x, f):
     return trace.nodes["z"]["fn"].mean
 
 
+def as_on_a_gpu(*modules: torch.nn.Module) -> None:
+    """Lay the weights of each LSTM into one storage, as cuDNN does."""
+    for lstm in (part for module in modules for part in module.modules()):
+        if isinstance(lstm, torch.nn.LSTM):
+            weights = [*lstm.parameters()]
+            flat = torch.cat([weight.detach().flatten() for weight in weights])
+            for weight, part in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
+                weight.data = part.view_as(weight)
+
+
 def kept_bytes(forward: Callable[[], object]) -> list[int]:
     """Sizes of the storages that a forward pass keeps for its backward pass."""
     storages: dict[int, int] = {}

@@ -15,7 +15,7 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from conftest import SIZES
+from conftest import SIZES, as_on_a_gpu
 from pyro import distributions as dist
 from safetensors.torch import load_file
 from torch import nn
@@ -95,6 +95,18 @@ def test_gives_the_same_pair_and_says_nothing(make_pair, x, tmp_path, capfd, rec
         *(f"{role}/{name}" for role in ("model", "guide") for name in each),
     }
     assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float32])
+def test_weights_of_an_lstm_may_lie_in_one_storage(make_pair, x, tmp_path, dtype):
+    pair = make_pair(guide=pyro_dsae.Full)
+    as_on_a_gpu(*pair)
+    storages = {id(module): module.state_dict() for module in pair}
+    pyro_dsae.save(tmp_path, *pair, dtype=dtype)
+    same(pair, pyro_dsae.load(tmp_path), x)
+    for module in pair:  # as it was: still in one
+        for name, weight in module.state_dict().items():
+            assert weight.data_ptr() == storages[id(module)][name].data_ptr()
 
 
 class TestNetworksOfTheUsersOwn:

@@ -116,7 +116,8 @@ class Checkpoints:
                 shutil.rmtree(left)
             folder.mkdir(parents=True)
         self.accelerator.wait_for_everyone()
-        self.accelerator.save_state(str(folder))
+        # As safetensors the weights of an LSTM on a GPU, which share one storage, would be left out.
+        self.accelerator.save_state(str(folder), safe_serialization=False)
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             (folder / "history.json").write_text(json.dumps(asdict(history)))

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import Accelerator
+from conftest import as_on_a_gpu
 
 from pyro_dsae import fit
 from pyro_dsae.data import RandomFrames, Sequences
@@ -53,7 +54,7 @@ def test_the_newest_two_are_kept_and_nothing_beside_them(whole):
 def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(make_pair, x, tmp_path):
     half = tmp_path / ".step-00000003"
     half.mkdir()
-    (half / "model.safetensors").write_bytes(b"half")
+    (half / "pytorch_model.bin").write_bytes(b"half")
     fit(*make_pair(), x, checkpoint_dir=tmp_path, resume=True, **{**RUN, "steps": 1})
     assert names(tmp_path) == ["step-00000001"]
 
@@ -90,15 +91,27 @@ def flip(file: Path) -> None:
     file.write_bytes(content)
 
 
+def test_weights_of_an_lstm_may_lie_in_one_storage(make_pair, x, tmp_path, whole):
+    """All are kept, though safetensors holds those alone that have a storage each."""
+    folder, pair, again = tmp_path / "flat", make_pair(), make_pair(seed=1)
+    for each in (pair, again):
+        as_on_a_gpu(*each)
+    fit(*pair, x, checkpoint_dir=folder, **RUN)
+    shutil.rmtree(folder / "step-00000009")
+    resumed = fit(*again, x, checkpoint_dir=folder, resume=True, **RUN)
+    assert resumed.losses == whole[1].losses
+    assert torch.equal(weights(again), weights(whole[0]))
+
+
 @pytest.mark.parametrize(
     ("damage", "name"),
     [
-        (cut, "model.safetensors"),
+        (cut, "pytorch_model.bin"),
         (cut, "custom_checkpoint_0.pkl"),
         (cut, "random_states_0.pkl"),
         (cut, "history.json"),
         (cut, "checksums.json"),
-        (flip, "model.safetensors"),
+        (flip, "pytorch_model.bin"),
         (flip, "history.json"),
         (Path.unlink, "custom_checkpoint_1.pkl"),
         (Path.unlink, "checksums.json"),
@@ -131,8 +144,10 @@ def test_a_damaged_one_is_not_kept_in_place_of_a_whole_one(make_pair, x, whole):
 def test_none_that_is_whole(make_pair, x, whole):
     folder = whole[2]
     for path in folder.iterdir():
-        cut(path / "model.safetensors")
-    with pytest.raises(ValueError, match=f"no checkpoint is whole: {folder}/step-00000009/model.s"):
+        cut(path / "pytorch_model.bin")
+    with pytest.raises(
+        ValueError, match=f"no checkpoint is whole: {folder}/step-00000009/pytorch_m"
+    ):
         fit(*make_pair(), x, checkpoint_dir=folder, resume=True, **RUN)
     with pytest.raises(ValueError, match=f"checkpoint_dir holds {folder}/step-00000009: resume"):
         fit(*make_pair(), x, checkpoint_dir=folder, **RUN)
@@ -143,7 +158,7 @@ def test_none_that_is_whole(make_pair, x, whole):
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     make_pair, x, whole, tmp_path, share
 ):
-    size = int(share * (whole[2] / "step-00000009" / "model.safetensors").stat().st_size)
+    size = int(share * (whole[2] / "step-00000009" / "pytorch_model.bin").stat().st_size)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def limit(history):

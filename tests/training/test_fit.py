@@ -215,7 +215,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_last_good_one(make_pair
         def save_state(self, output_dir=None, **kwargs):
             super().save_state(output_dir, **kwargs)
             if "00000004" in str(output_dir):
-                Path(output_dir, "model.safetensors").write_bytes(b"half")
+                Path(output_dir, "pytorch_model.bin").write_bytes(b"half")
                 raise KilledError
 
     options = {"steps": 6, "batch_size": 3, "checkpoint_dir": tmp_path, "checkpoint_every": 2}
