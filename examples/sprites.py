@@ -60,8 +60,8 @@ PRESETS = {
         schedule="warmup_cosine",
     ),
 }
-"""``quick`` and ``lpc`` are for a CPU; ``large`` is the recipe of ``lpc``, wider, for a GPU; ``paper`` has the
-sizes of Li & Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
+"""``quick`` and ``lpc`` are for a CPU; ``large`` is ``lpc``, wider, for a GPU; ``paper`` has the sizes of Li
+& Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
 
 
 def make_pair(
@@ -176,7 +176,10 @@ def main() -> None:
     options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
     args = options.parse_args()
     if args.data is None:
-        args.data = "procedural" if args.preset != "lpc" and args.root is None else "lpc"
+        of_lpc = args.preset == "lpc" or args.root is not None or args.download
+        args.data = "lpc" if of_lpc else "procedural"
+    if args.data == "procedural" and (args.root is not None or args.download):
+        options.error("--root and --download go with --data lpc")
     if args.data == "lpc" and args.root is None:
         options.error(
             "LPC sprites need --root, the folder of their layers (--download fetches them)"

@@ -109,6 +109,8 @@ def test_options_of_all_examples(refused, name, options, words):
         ("sprites --preset paper --content-prior flow", "--preset paper, is the paper's own model"),
         ("sprites --preset lpc", "LPC sprites need --root, the folder of their layers"),
         ("sprites --data lpc", "LPC sprites need --root, the folder of their layers"),
+        ("sprites --download", "LPC sprites need --root, the folder of their layers"),
+        ("sprites --data procedural --root .", "--root and --download go with --data lpc"),
         ("compare_guides --sequences 3", "--sequences: must be a whole number from 9 on, got 3"),
         ("compare_guides --sequences 9999", "--sequences must be at most 2664"),
         ("compare_guides --judged 33", "--judged: must be a whole number from 34 on, got 33"),

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.utils import make_grid
 
 from pyro_dsae import plotting
+from pyro_dsae.plotting._common import GAP, tile
 
 
 def sequences(*shape, seed=0):
@@ -45,6 +47,15 @@ def test_a_frame_alone_has_the_margin_of_the_others(tmp_path):
     image = pixels(plotting.grid(torch.zeros(1, 1, 1, 64, 64), tmp_path / "a"))
     assert image.shape == (68, 68, 3)
     assert (image[:2] == 255).all() and (image[2:-2, 2:-2] == 0).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("columns", [1, 3, 6])
+def test_frames_are_laid_out_as_torchvision_does(channels, columns):
+    x = sequences(5, channels, 16, 12)
+    expected = make_grid([*x], nrow=columns, padding=GAP, pad_value=1.0)
+    expected = (255 * expected).round().permute(1, 2, 0).numpy()
+    assert np.array_equal(np.asarray(tile(x, columns, scale=1)), expected)
 
 
 def test_animation_has_all_frames(tmp_path):

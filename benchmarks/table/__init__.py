@@ -3,6 +3,7 @@
 from . import (
     ball,
     cost,
+    explorer,
     guides,
     imputation,
     msd,
@@ -20,6 +21,7 @@ __all__ = [
     "Rows",
     "ball",
     "cost",
+    "explorer",
     "guides",
     "imputation",
     "msd",

@@ -31,12 +31,11 @@ def spread(scores: dict[str, float], digits: int = 1, scale: float = 1) -> str:
 def over_seeds(
     values: Iterable[float], digits: int = 1, scale: float = 100, unit: str = "%"
 ) -> str:
-    """``mean (least to greatest)``, or the value where there is one seed."""
+    """``mean (least to greatest)``, or the mean alone where they do not differ."""
     scaled = [scale * value for value in values]
-    low, mean, high = min(scaled), statistics.fmean(scaled), max(scaled)
-    if len(scaled) == 1:
-        return f"{mean:.{digits}f}{unit}"
-    return f"{mean:.{digits}f}{unit} ({low:.{digits}f} to {high:.{digits}f})"
+    found = min(scaled), statistics.fmean(scaled), max(scaled)
+    low, mean, high = (f"{value:.{digits}f}" for value in found)
+    return f"{mean}{unit}" + (f" ({low} to {high})" if low != high else "")
 
 
 def code(names: Iterable[str]) -> list[str]:

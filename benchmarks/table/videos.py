@@ -1,4 +1,4 @@
-"""Clips of moving shapes: what f and z tell of them."""
+"""Clips: what f and z tell of moving shapes, and how fast videos are read."""
 
 from __future__ import annotations
 
@@ -18,4 +18,16 @@ def videos() -> Rows:
         aims = (leak, "95%") if label == "path" else ("95%", leak)
         shown = (percent(scores[key]) for key in ("f", "z", "chance"))
         rows.append([label, *shown, ", ".join(aims)])
+    return rows
+
+
+@table
+def clips() -> Rows:
+    """A way of reading a row, a length of clip a column; memory of the longest."""
+    lengths = result("clips")["results"]
+    shortest, longest = (lengths[length] for length in lengths)
+    rows = [["frames a second", *(f"of {length}" for length in lengths), "memory"]]
+    for way in shortest:
+        rates = (f"{each[way]['frames_per_second']:,.0f}" for each in (shortest, longest))
+        rows.append([way, *rates, f"{longest[way]['bytes'] / 1e6:.0f} MB"])
     return rows
