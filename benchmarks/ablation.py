@@ -1,4 +1,4 @@
-"""What disentangles: the quick preset of examples/sprites.py with one ingredient left out at a time.
+"""What disentangles: the quick preset of examples/sprites.py with one ingredient left out, or alone.
 
 python benchmarks/ablation.py --steps 1000 --out benchmarks/results/ablation.json
 """
@@ -25,7 +25,9 @@ VARIANTS: dict[str, set[str]] = {
     "recipe": FULL,
     **{f"without {name}": FULL - {name} for name in sorted(FULL)},
     "without views": FULL - {"content_view", "dynamics_view"},
+    "without views and weights": {"modulated", "content_encoder"},
     "plain ELBO": set(),
+    **{f"{name} alone": {name} for name in sorted(FULL)},
 }
 
 

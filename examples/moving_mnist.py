@@ -86,7 +86,10 @@ def main() -> None:
     options = parser("moving_mnist", "Moving MNIST: which digit, apart from where it stands.")
     options.add_argument("--root", type=Path, help="folder of MNIST (default: found or fetched)")
     options.add_argument(
-        "--digits", type=at_least(1), default=1, help="in a frame; z_dim is 2 for one, else 8"
+        "--digits",
+        type=at_least(1),
+        default=1,
+        help="in a frame; of several z_dim is 8, and they are as large as published",
     )
     options.add_argument("--model", choices=("Unordered", "DSAE"), default="Unordered")
     options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
@@ -98,7 +101,9 @@ def main() -> None:
     )
     args = options.parse_args()
     run = Run(options, args)
-    preset = replace(run.preset(PRESETS), z_dim=2 if args.digits == 1 else 8)
+    preset = run.preset(PRESETS)
+    if args.digits > 1:
+        preset = replace(preset, z_dim=8, digit_size=None)
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None
@@ -127,23 +132,25 @@ def main() -> None:
 
     figures = {}
     x = test.sequences(torch.arange(len(test))).to(run.device)
+    run.say("a classifier of real digits, trained once and kept")
+    classifier = metrics.load_or_train_digit_classifier(
+        train.digit_images,
+        train.digit_labels,
+        test.digit_images,
+        test.digit_labels,
+        size=preset.size,
+        num_digits=args.digits,
+        steps=1200 * args.digits,
+        cache_dir=CACHE,
+        device=run.device,
+    )
+    figures["classifier"] = classifier.accuracy
+    run.say("evaluation on test digits")
+    digits, places, held = test.digits, test.positions, metrics.matched_position_r2
     if args.digits == 1:
-        run.say("a classifier of real digits, trained once and kept")
-        classifier = metrics.load_or_train_digit_classifier(
-            train.digit_images,
-            train.digit_labels,
-            test.digit_images,
-            test.digit_labels,
-            size=preset.size,
-            cache_dir=CACHE,
-            device=run.device,
-        )
-        figures["classifier"] = classifier.accuracy
-        run.say("evaluation on test digits")
-        figures["grid"] = metrics.grid_consistency(
-            model, guide, classifier, x, test.digits[:, 0], seed=args.seed
-        )
-        figures["position"] = metrics.position_r2(guide, x, test.positions[:, :, 0])
+        digits, places, held = digits[:, 0], places[:, :, 0], metrics.position_r2
+    figures["grid"] = metrics.grid_consistency(model, guide, classifier, x, digits, seed=args.seed)
+    figures["position"] = held(guide, x, places)
     figures["elbo"] = run.elbo(model, guide, train.sequences(torch.arange(len(test))), x)
     if published is not None:
         figures["elbo"]["published"] = pyro_dsae.evaluate_elbo(model, guide, published)["elbo"]

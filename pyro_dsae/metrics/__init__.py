@@ -17,6 +17,7 @@ from .digits import (
     grid_consistency,
     latent_grid,
     load_or_train_digit_classifier,
+    matched_position_r2,
     position_r2,
     train_digit_classifier,
 )
@@ -111,6 +112,7 @@ __all__ = [
     "load_or_train_judge",
     "log_weights",
     "marginal",
+    "matched_position_r2",
     "median_pitch",
     "mel_cepstra",
     "mel_cepstral_distortion",

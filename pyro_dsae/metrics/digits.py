@@ -12,7 +12,8 @@ with y-hat a polynomial of u that was fitted to other sequences.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations_with_replacement
+from functools import partial
+from itertools import combinations_with_replacement, permutations
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import control
+from .._numbers import check_whole
 from ._classifiers import descend, digest, load_or_train, seeded
 from ._evaluation import device_of, evaluation
 from .judge import augment
@@ -35,20 +37,31 @@ _WIDTHS_AND_STRIDES = ((16, 1), (32, 2), (48, 1), (64, 2), (96, 1))
 
 
 class DigitClassifier(nn.Module):
-    """Log-probabilities of the digit in a frame, wherever it stands: convolutions, and their maxima.
+    """Log-probabilities of the digits in a frame, wherever they stand: convolutions, and their maxima.
 
     :param size: side of the frames that it is made for; each halving down to 32 is one more layer.
+    :param num_digits: n, how many a frame shows.
 
-    >>> DigitClassifier(32)(torch.rand(5, 1, 32, 32)).shape
-    torch.Size([5, 10])
+    >>> classifier = DigitClassifier(32, num_digits=2)
+    >>> classifier(torch.rand(5, 1, 32, 32)).shape, len(classifier.sets)
+    (torch.Size([5, 10]), 55)
     """
 
     accuracy: float
     """On real test digits; 0 until :func:`train_digit_classifier` has measured it."""
 
-    def __init__(self, size: int = 32) -> None:
+    sets: Tensor
+    """``(M, n)``, all that a frame may show, in order: of one digit 0 to 9, of two 00, 01 to 99."""
+
+    def __init__(self, size: int = 32, num_digits: int = 1) -> None:
         super().__init__()
-        self.size, self.accuracy = size, 0.0
+        check_whole(1, num_digits=num_digits)
+        self.size, self.num_digits, self.accuracy = size, num_digits, 0.0
+        sets = torch.tensor([*combinations_with_replacement(range(NUM_DIGITS), num_digits)])
+        counts = F.one_hot(sets, NUM_DIGITS).sum(1)
+        self.register_buffer("sets", sets, persistent=False)
+        self.register_buffer("counts", counts.float(), persistent=False)
+        self.counts: Tensor
         halvings = max(0, (size - 1).bit_length() - 5)
         layers: list[nn.Module] = []
         channels = 1
@@ -66,15 +79,27 @@ class DigitClassifier(nn.Module):
         h = self.features(frames.contiguous(memory_format=torch.channels_last))
         return self.head(h.amax((-2, -1))).log_softmax(-1)
 
+    def named(self, frames: Tensor) -> Tensor:
+        """Which of :attr:`sets` a frame most likely shows, ``(N,)``: as n independent draws of a digit."""
+        ways = -torch.lgamma(self.counts + 1).sum(-1)
+        return (self(frames) @ self.counts.T + ways).argmax(-1)
+
+    def index(self, digits: Tensor) -> Tensor:
+        """Which of :attr:`sets` these are, ``(N,)``, of ``digits`` ``(N, n)`` in any order."""
+        return (digits.sort(-1).values[:, None] == self.sets).all(-1).long().argmax(-1)
+
 
 def _paste(digits: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """uint8 ``(N, h, h)`` at random whole pixels of black frames: float ``(N, 1, size, size)``."""
-    n, side = digits.shape[:2]
-    corner = torch.randint(size - side + 1, (2, n, 1), generator=generator)
+    """uint8 ``(N, n, h, h)`` at random whole pixels of black frames: float ``(N, 1, size, size)``.
+
+    Of several the brightest shows, as in the data.
+    """
+    many, side = digits.flatten(0, 1), digits.shape[-1]
+    corner = torch.randint(size - side + 1, (2, len(many), 1), generator=generator)
     rows, columns = corner + torch.arange(side)
-    frames = digits.new_zeros(n, size, size)
-    frames[torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]] = digits
-    return frames.unsqueeze(1).float().div_(255)
+    frames = digits.new_zeros(len(many), size, size)
+    frames[torch.arange(len(many))[:, None, None], rows[:, :, None], columns[:, None, :]] = many
+    return frames.unflatten(0, digits.shape[:2]).amax(1, keepdim=True).float().div_(255)
 
 
 def _check_digits(name: str, images: Tensor, labels: Tensor, size: int) -> None:
@@ -105,6 +130,7 @@ def train_digit_classifier(
     test_labels: Tensor,
     *,
     size: int = 32,
+    num_digits: int = 1,
     steps: int = 1200,
     batch_size: int = 64,
     lr: float = 5e-3,
@@ -118,6 +144,7 @@ def train_digit_classifier(
         ``test_images``, on which ``accuracy`` is measured.
     :param labels: long ``(M,)``, 0 to 9, and so are ``test_labels``.
     :param size: side of the frames of the test, and of those that it is made for.
+    :param num_digits: how many a frame shows, which may overlap; ``accuracy`` is of all of a frame.
     :param progress: a progress bar; by default when standard error is a terminal.
     :returns: the classifier on the device, in evaluation mode.
     :raises ValueError: if images or labels are not as described, or digits larger than frames.
@@ -126,14 +153,21 @@ def train_digit_classifier(
     _check_digits("test_images", test_images, test_labels, size)
     device = torch.device(device)
     side = images.shape[-1]
-    close = min(size, side + side // 2)  # more black would add time, and nothing to the maxima
+    # Of one digit, more black would add time, and nothing to the maxima.
+    close = min(size, side + side // 2) if num_digits == 1 else size
     with seeded(seed, device) as picks:
-        classifier = DigitClassifier(size).to(device)
+        classifier = DigitClassifier(size, num_digits).to(device)
+
+        def with_others(index: Tensor, among: Tensor) -> Tensor:
+            shape = (len(index), num_digits - 1)
+            others = torch.randint(len(among), shape, generator=picks) if num_digits > 1 else None
+            return index[:, None] if others is None else torch.cat([index[:, None], others], 1)
 
         def loss(index: Tensor) -> Tensor:
+            index = with_others(index, images)
             frames = _paste(images[index], close, picks).to(device)
             log_p = classifier(augment(frames.unsqueeze(1)).squeeze(1))
-            return F.nll_loss(log_p, labels[index].to(device))
+            return -log_p.gather(1, labels[index].to(device)).mean()
 
         descend(
             classifier,
@@ -150,8 +184,9 @@ def train_digit_classifier(
     right = 0
     with torch.no_grad():
         for index in torch.arange(len(test_images)).split(256):
-            log_p = classifier(_paste(test_images[index], size, picks).to(device))
-            right += int((log_p.argmax(-1).cpu() == test_labels[index]).sum())
+            index = with_others(index, test_images)
+            named = classifier.named(_paste(test_images[index], size, picks).to(device))
+            right += int((named == classifier.index(test_labels[index].to(device))).sum())
     classifier.accuracy = right / len(test_images)
     return classifier
 
@@ -163,6 +198,7 @@ def load_or_train_digit_classifier(
     test_labels: Tensor,
     *,
     size: int = 32,
+    num_digits: int = 1,
     steps: int = 1200,
     seed: int = 0,
     device: str | torch.device = "cpu",
@@ -182,6 +218,7 @@ def load_or_train_digit_classifier(
             test_images,
             test_labels,
             size=size,
+            num_digits=num_digits,
             steps=steps,
             seed=seed,
             device=device,
@@ -192,11 +229,11 @@ def load_or_train_digit_classifier(
         return train()
     _check_digits("images", images, labels, size)
     _check_digits("test_images", test_images, test_labels, size)
-    letters = digest(
-        f"{_VERSION} {size} {steps} {seed}", (images, labels, test_images, test_labels)
-    )
+    recipe = f"{_VERSION} {size} {steps} {seed}" + (f" {num_digits}" if num_digits > 1 else "")
+    letters = digest(recipe, (images, labels, test_images, test_labels))
     path = Path(cache_dir) / f"digits-{size}x{size}-{letters}.safetensors"
-    found = load_or_train(path, lambda: DigitClassifier(size), train, "a digit classifier")
+    blank = partial(DigitClassifier, size, num_digits)
+    found = load_or_train(path, blank, train, "a digit classifier")
     return found.to(device).eval()
 
 
@@ -268,30 +305,35 @@ def grid_consistency(
     batch_size: int = 16,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Does a digit stay itself while z moves? f of each sequence, decoded over :func:`latent_grid`.
+    """Do digits stay themselves while z moves? f of each sequence, decoded over :func:`latent_grid`.
 
     Where there is no such grid, because z is not 2-dimensional or its prior has no mean, z is drawn
     from the prior of one frame, points * points times.
 
-    :param x: sequences of one digit, ``(N, T, 1, H, W)``.
-    :param digits: which digit, long ``(N,)``.
+    :param x: sequences of as many digits as the classifier names, n, ``(N, T, 1, H, W)``.
+    :param digits: which, long ``(N,)`` or ``(N, n)`` in any order.
     :param coverage: see :func:`latent_grid`.
-    :returns: shares of decoded frames: ``digit_consistency`` of those taken for the true digit,
-        ``verdict_consistency`` of those taken for what most frames of the source are taken for; and
-        ``source_accuracy``, the share of source frames taken for the true digit.
+    :returns: shares of decoded frames: ``digit_consistency`` of those taken for the true digit, or all of
+        them, ``verdict_consistency`` of those taken for what most frames of the source are taken for; and
+        ``source_accuracy``, the share of source frames taken for the true ones.
     :raises ValueError: if ``x`` and ``digits`` do not agree, or ``points`` or ``coverage`` is out of
         range.
     """
     _check_grid(points, coverage)
     if x.dim() != 5 or x.shape[2] != 1 or not len(x):
         raise ValueError(f"x must be (batch, time, 1, height, width), got {tuple(x.shape)}")
-    if digits.shape != x.shape[:1]:
-        raise ValueError(f"digits must be ({len(x)},), one a sequence, got {tuple(digits.shape)}")
+    n = classifier.num_digits
+    expected = (len(x), n) if n > 1 else (len(x),)
+    if digits.shape != expected:
+        raise ValueError(
+            f"digits must be {expected}, {n if n > 1 else 'one'} a sequence, got {tuple(digits.shape)}"
+        )
     device = device_of(classifier)
+    digits = classifier.index(digits.view(len(x), n).to(device))
     right = agreed = source = 0
     with evaluation(seed, device, model, guide, classifier):
         for sequences, digit in zip(x.split(batch_size), digits.split(batch_size), strict=True):
-            sequences, digit = sequences.to(device), digit.to(device).unsqueeze(1)
+            sequences, digit = sequences.to(device), digit.unsqueeze(1)
             f = control.infer(guide, sequences)["f"]
             prior = _prior(model, f)
             if _has_grid(prior):
@@ -300,10 +342,10 @@ def grid_consistency(
                 z = prior.sample((points**2,)).squeeze(2).transpose(0, 1)
             frames = control.generate(model, f=f, z=z)
             named, seen = (
-                classifier(part.flatten(0, 1)).argmax(-1).unflatten(0, part.shape[:2])
+                classifier.named(part.flatten(0, 1)).unflatten(0, part.shape[:2])
                 for part in (frames, sequences)
             )
-            verdict = F.one_hot(seen, NUM_DIGITS).sum(1).argmax(-1, keepdim=True)
+            verdict = F.one_hot(seen, len(classifier.sets)).sum(1).argmax(-1, keepdim=True)
             right += int((named == digit).sum())
             agreed += int((named == verdict).sum())
             source += int((seen == digit).sum())
@@ -346,10 +388,7 @@ def position_r2(
         raise ValueError(
             f"positions must be ({x.shape[0]}, {x.shape[1]}, 2), got {tuple(positions.shape)}"
         )
-    device = device_of(guide)
-    with evaluation(seed, device, guide):
-        means = [control.infer(guide, part.to(device))["z"].cpu() for part in x.split(batch_size)]
-    z = torch.cat(means).double().numpy()
+    z = _means_of_z(guide, x, batch_size, seed)
     place = positions.detach().cpu().double().numpy()
     return {
         "r2": _polynomial_r2(place, z, degree),
@@ -358,21 +397,105 @@ def position_r2(
     }
 
 
+def _means_of_z(guide: Callable, x: Tensor, batch_size: int, seed: int) -> np.ndarray:
+    """``(N, T, z_dim)``, of at least 4 sequences."""
+    if len(x) < 4:
+        raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")
+    device = device_of(guide)
+    with evaluation(seed, device, guide):
+        means = [control.infer(guide, part.to(device))["z"].cpu() for part in x.split(batch_size)]
+    return torch.cat(means).double().numpy()
+
+
+def matched_position_r2(
+    guide: Callable,
+    x: Tensor,
+    positions: Tensor,
+    *,
+    degree: int = 2,
+    rounds: int = 20,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Does z hold where each of several digits stands? Which is which is matched, sequence by sequence.
+
+    Nothing says in which order z holds them, so polynomials of z are fitted to positions in the order of each
+    sequence that they fit best, in turn, on the first half of the sequences; on the second half the order
+    that fits best counts. Matching flatters: ``chance`` is the same for z of other sequences.
+
+    :param x: sequences, ``(N, T, *frame)``.
+    :param positions: of each of n digits, ``(N, T, n, 2)``.
+    :param rounds: of fitting and matching.
+    :returns: R^2 of positions from the posterior mean of z: ``inverse_r2``, and ``chance``.
+    :raises ValueError: as :func:`position_r2`.
+
+    >>> guide = pyro_dsae.Factorised((1, 16, 16), f_dim=8, z_dim=2, channels=4, hidden=16)
+    >>> sorted(matched_position_r2(guide, torch.rand(6, 8, 1, 16, 16), torch.rand(6, 8, 2, 2)))
+    ['chance', 'inverse_r2']
+    """
+    check_whole(1, rounds=rounds)
+    if positions.dim() != 4 or positions.shape[:2] != x.shape[:2] or positions.shape[-1] != 2:
+        raise ValueError(
+            f"positions must be ({x.shape[0]}, {x.shape[1]}, digits, 2), got {tuple(positions.shape)}"
+        )
+    z = _means_of_z(guide, x, batch_size, seed)
+    place = positions.detach().cpu().double().numpy()
+    others = np.roll(z, len(z) // 4, axis=0)
+    return {
+        "inverse_r2": _matched_r2(z, place, degree, rounds),
+        "chance": _matched_r2(others, place, degree, rounds),
+    }
+
+
+def _matched_r2(z: np.ndarray, place: np.ndarray, degree: int, rounds: int) -> float:
+    """R^2 of places ``(N, T, n, 2)`` from z, in the order of each sequence that fits best."""
+    half = len(z) // 2
+    orders = [list(order) for order in permutations(range(place.shape[2]))]
+    ways = np.stack([place[:, :, order].reshape(*place.shape[:2], -1) for order in orders])
+    terms = _terms(z, degree, half)
+    best = np.random.default_rng(0).integers(len(orders), size=len(z))
+    for _ in range(rounds):
+        chosen = ways[best[:half], np.arange(half)]
+        weights, *_ = np.linalg.lstsq(
+            terms[:half].reshape(-1, terms.shape[-1]),
+            chosen.reshape(-1, chosen.shape[-1]),
+            rcond=None,
+        )
+        before, best = best, ((ways - terms @ weights) ** 2).sum((2, 3)).argmin(0)
+        if (best == before).all():
+            break
+    error = ((ways - terms @ weights) ** 2).sum((2, 3)).min(0)[half:].sum()
+    scored = place[half:].reshape(-1, place.shape[2], 2)
+    total = ((scored - scored.mean((0, 1))) ** 2).sum()
+    return float(1 - error / total) if total > 0 else 0.0
+
+
+def _terms(inputs: np.ndarray, degree: int, half: int) -> np.ndarray:
+    """Monomials of inputs ``(N, T, p)`` as the first ``half`` of the sequences centres and scales them."""
+    known = inputs[:half].reshape(-1, inputs.shape[-1])
+    count = comb(known.shape[1] + degree, degree)
+    if count > len(known):
+        raise ValueError(
+            f"a polynomial of degree {degree} in {known.shape[1]} dimensions has {count} terms, "
+            f"got {len(known)} frames to fit it to"
+        )
+    spread = known.std(0)
+    spread[spread == 0] = 1
+    flat = (inputs.reshape(-1, inputs.shape[-1]) - known.mean(0)) / spread
+    return _monomials(flat, degree).reshape(*inputs.shape[:2], count)
+
+
 def _polynomial_r2(inputs: np.ndarray, outputs: np.ndarray, degree: int) -> float:
     """R^2 of outputs ``(N, T, q)`` from inputs ``(N, T, p)``: fitted on one half, scored on the other."""
     half = len(inputs) // 2
-    u, v = (values[:half].reshape(-1, values.shape[-1]) for values in (inputs, outputs))
-    u_test, v_test = (values[half:].reshape(-1, values.shape[-1]) for values in (inputs, outputs))
-    terms = comb(u.shape[1] + degree, degree)
-    if terms > len(u):
-        raise ValueError(
-            f"a polynomial of degree {degree} in {u.shape[1]} dimensions has {terms} terms, "
-            f"got {len(u)} frames to fit it to"
-        )
-    centre, spread = u.mean(0), u.std(0)
-    spread[spread == 0] = 1
-    weights, *_ = np.linalg.lstsq(_monomials((u - centre) / spread, degree), v, rcond=None)
-    error = v_test - _monomials((u_test - centre) / spread, degree) @ weights
+    terms = _terms(inputs, degree, half)
+    u, u_test, v, v_test = (
+        part.reshape(-1, part.shape[-1])
+        for values in (terms, outputs)
+        for part in (values[:half], values[half:])
+    )
+    weights, *_ = np.linalg.lstsq(u, v, rcond=None)
+    error = v_test - u_test @ weights
     total = ((v_test - v_test.mean(0)) ** 2).sum()
     return float(1 - (error**2).sum() / total) if total > 0 else 0.0
 

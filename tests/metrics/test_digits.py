@@ -1,6 +1,7 @@
 """Digits: the classifier, the grid of z, and regressions on position, on pairs whose answer is known."""
 
 import gzip
+from functools import partial
 
 import numpy as np
 import pyro
@@ -357,3 +358,133 @@ def test_position_says_what_is_wrong_with_its_input(dots):
         metrics.position_r2(guide, x, place[:, :4])
     with pytest.raises(ValueError, match="degree 3 in 2 dimensions has 10 terms, got 4 frames"):
         metrics.position_r2(guide, x[:4, :2], place[:4, :2])
+
+
+class Templates(DigitClassifier):
+    """Finds glyphs where they are, to the pixel: half of the probability is where each of two is."""
+
+    def __init__(self, glyphs):
+        super().__init__(SIZE, num_digits=2)
+        self.kernels = torch.where(glyphs > 0, 1.0, -1.0).unsqueeze(1)
+
+    def forward(self, frames):
+        found = F.conv2d((frames > 0.5).float(), self.kernels).amax((-2, -1))
+        whole = (self.kernels > 0).sum((-3, -2, -1))
+        return (50.0 * (found >= whole)).log_softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def pairs(glyphs):
+    return Templates(glyphs)
+
+
+def test_two_digits_are_named_in_any_order(glyphs, pairs):
+    assert pairs.sets[:3].tolist() == [[0, 0], [0, 1], [0, 2]] and len(pairs.sets) == 55
+    which = torch.cartesian_prod(torch.arange(10), torch.arange(10))
+    apart = torch.tensor([[0, 0], [8, 8]]).expand(100, 2, 2)
+    frames = draw(glyphs, which, apart).amax(1)
+    assert torch.equal(pairs.named(frames), pairs.index(which))
+    assert torch.equal(pairs.index(which), pairs.index(which.flip(1)))
+    assert torch.equal(pairs.sets[pairs.index(which)], which.sort(-1).values)
+
+
+def test_a_classifier_learns_frames_of_two(glyphs):
+    labels, options = torch.arange(10), {"size": SIZE, "batch_size": 32}
+    train = partial(metrics.train_digit_classifier, *(glyphs, labels) * 2, **options)
+    accuracy = train(num_digits=2, steps=60, seed=1).accuracy
+    assert accuracy == train(num_digits=2, steps=60, seed=1).accuracy > 0.05  # of 55 pairs
+
+
+def test_one_digit_is_named_by_its_probability(classifier, glyphs):
+    frames = draw(glyphs, torch.arange(10), torch.zeros(10, 2).long())
+    with torch.no_grad():
+        assert torch.equal(classifier.named(frames), classifier(frames).argmax(-1))
+
+
+class TwoGlyphs(PyroModule):
+    """f holds two glyphs as the ten counts of them, z the two corners."""
+
+    def __init__(self, glyphs):
+        super().__init__()
+        self.glyphs = glyphs
+
+    def forward(self, x=None, *, batch_size=None, num_frames=None):
+        n, steps = x.shape[:2] if x is not None else (batch_size, num_frames)
+        with pyro.plate("sequences", n, dim=-1):
+            f = pyro.sample("f", dist.Normal(torch.zeros(10), 1.0).to_event(1))
+            law = dist.Normal(torch.tensor([-1.0, -1.0, 1.0, 1.0]), 0.1).expand([n, steps, 4])
+            z = pyro.sample("z", law.to_event(2))
+            corner = ((z + 1) / 2 * (PLACES - 1)).round().long().clamp(0, PLACES - 1)
+            which = f.topk(2).indices[:, None].expand(n, steps, 2)
+            mean = draw(self.glyphs, which, corner.unflatten(-1, (2, 2))).amax(2)
+            pyro.sample("x", dist.Normal(mean, 0.1).to_event(4), obs=x)
+        return mean
+
+
+def test_both_of_two_digits_stay(glyphs, pairs):
+    model, which = TwoGlyphs(glyphs), torch.tensor([[1, 4], [9, 2], [5, 7]])
+    f = F.one_hot(which, 10).sum(1).float()
+
+    class Known(PyroModule):
+        def forward(self, x, **_):
+            with pyro.plate("sequences", len(x), dim=-1):
+                pyro.sample("f", dist.Normal(f, 1e-6).to_event(1))
+
+    x = model(batch_size=3, num_frames=2).detach()
+    found = metrics.grid_consistency(model, Known(), pairs, x, which.flip(1), points=3)
+    assert found["digit_consistency"] > 0.9
+    with pytest.raises(ValueError, match=r"digits must be \(3, 2\), 2 a sequence, got \(3,\)"):
+        metrics.grid_consistency(model, Known(), pairs, x, which[:, 0])
+
+
+@pytest.fixture(scope="module")
+def two_dots():
+    """60 sequences of 6 frames of a bright pixel in the left half and one in the right, and their places."""
+    corner = torch.randint(SIZE, (60, 6, 2, 2), generator=torch.Generator().manual_seed(2))
+    corner[..., 0] = corner[..., 0] // 2 + torch.tensor([0, SIZE // 2])
+    x = F.one_hot(corner[..., 1] * SIZE + corner[..., 0], SIZE**2).float().sum(2)
+    return x.view(60, 6, 1, SIZE, SIZE), corner / SIZE
+
+
+class TwoLocator(PyroModule):
+    """z is a function of the places of the bright pixels, left and right."""
+
+    def __init__(self, chart):
+        super().__init__()
+        self.chart = chart
+
+    def forward(self, x, **_):
+        at = x.flatten(2).unflatten(-1, (SIZE, 2, SIZE // 2)).movedim(-2, 2).flatten(3).argmax(-1)
+        across = at % (SIZE // 2) + torch.tensor([0, SIZE // 2])
+        place = torch.stack([across, at // (SIZE // 2)], -1) / SIZE
+        with pyro.plate("sequences", len(x), dim=-1):
+            pyro.sample("f", dist.Normal(torch.zeros(len(x), 1), 1.0).to_event(1))
+            pyro.sample("z", dist.Normal(self.chart(place), 0.1).to_event(2))
+
+
+def test_places_of_two_are_matched_sequence_by_sequence(two_dots):
+    x, places = two_dots
+    turned = torch.rand(60, generator=torch.Generator().manual_seed(0)) < 0.5
+    swapped = torch.where(turned[:, None, None, None], places.flip(2), places)
+    guide = TwoLocator(lambda p: p.flatten(2))
+    for given in (places, swapped):
+        found = metrics.matched_position_r2(guide, x, given, batch_size=7)
+        assert found["inverse_r2"] == pytest.approx(1.0, abs=1e-6)
+        assert found["chance"] < 0.7
+    noise = torch.Generator().manual_seed(3)
+    nothing = TwoLocator(lambda p: torch.randn(*p.shape[:2], 4, generator=noise))
+    found = metrics.matched_position_r2(nothing, x, swapped)
+    assert abs(found["inverse_r2"] - found["chance"]) < 0.1
+
+
+def test_matched_places_say_what_is_wrong(two_dots):
+    x, places = two_dots
+    guide = TwoLocator(lambda p: p.flatten(2))
+    with pytest.raises(
+        ValueError, match=r"positions must be \(60, 6, digits, 2\), got \(60, 6, 2\)"
+    ):
+        metrics.matched_position_r2(guide, x, places[:, :, 0])
+    with pytest.raises(ValueError, match="x must hold at least 4 sequences, got 3"):
+        metrics.matched_position_r2(guide, x[:3], places[:3])
+    with pytest.raises(ValueError, match="rounds must be at least 1, got 0"):
+        metrics.matched_position_r2(guide, x, places, rounds=0)
