@@ -6,17 +6,19 @@ that of their other pictures?
 
     python examples/faces.py                       # ORL faces, where they are at hand
     python examples/faces.py --root DIR            # DIR/PERSON/PICTURE.jpg, or a video a person
+    python examples/faces.py --people 5 10 20 30   # how many people does it take?
 """
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import APPENDIX, GUIDES, Pair, Run, SetPreset, draw_sets, find_data, held_out
-from options import parser, share
+from options import Distinct, at_least, parser, share
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset, Subset
 
@@ -66,6 +68,15 @@ def load(root: Path, preset: SetPreset, args: argparse.Namespace) -> tuple[Subse
     return Subset(faces, train), Subset(faces, test)
 
 
+def asked(guide: nn.Module, people: list[Tensor], preset: SetPreset, seed: int) -> dict[str, Any]:
+    """Whose is the nearest half, of the pictures as they are and of each moved and lit in its own way."""
+    torch.manual_seed(seed)
+    moves = views.Jitter(preset.size // 8, contrast=0.4)  # twice as far as in training
+    moved = [moves(pictures.unsqueeze(0)).squeeze(0) for pictures in people]
+    identity = partial(metrics.identity, guide, repeats=50, seed=seed)
+    return {"nearest": identity(people), "nearest_moved": identity(moved)}
+
+
 def draw(run: Run, model: nn.Module, guide: nn.Module, people: list[Tensor]) -> None:
     """Pictures of people not trained on: theirs, reconstructed, in the poses of others, and new."""
     shown = min(6, *(len(pictures) for pictures in people))
@@ -88,6 +99,14 @@ def main() -> None:
     )
     options.add_argument("--guide", choices=tuple(GUIDES), default="pairwise")
     options.add_argument("--held-out", type=share, default=0.25, help="share of people to test on")
+    options.add_argument(
+        "--people",
+        nargs="+",
+        type=at_least(1),
+        action=Distinct,
+        metavar="N",
+        help="learn from so many of the others, a model for each N (default: one, from all)",
+    )
     args = options.parse_args()
     root = args.root or find_data("orl-faces")
     if root is None:
@@ -95,33 +114,44 @@ def main() -> None:
             "no faces at hand: --root DIR with a folder of pictures a person (for instance the ORL "
             "faces, cam-orl.co.uk/facedatabase.html), or PYRO_DSAE_DATA/orl-faces"
         )
-    run = Run(options, args)
+    several = [f"people_{n}" for n in args.people or () if len(args.people) > 1]
+    run = Run(options, args, several)
     preset = run.preset(PRESETS)
     with run.reading():
         train, test = load(root, preset, args)
+    counts = args.people or [len(train)]
+    if max(counts) > len(train):
+        options.error(
+            f"--people must be at most {len(train)}, those to learn from, got {max(counts)}"
+        )
     run.say(f"{root.name}: {len(train)} people to learn from, {len(test)} others to test on")
     if args.root is None:
         run.say("for Aff-Wild or pictures of your own: --root DIR")
 
-    # Few people make short epochs: each is drawn from often enough to fill a batch.
-    often = ConcatDataset([train] * max(1, -(-8 * preset.batch_size // len(train))))
     channels = 3 if args.colour else 1
-    model, guide = run.trained(
-        lambda: make_pair(preset, channels, args.guide), often, preset, kl_weights=weights
-    )
-    run.alone()
-    run.say("evaluation on people not trained on")
     people = [test.dataset.sequence(i) for i in test.indices]
-    figures: dict[str, Any] = {
-        "nearest": metrics.identity(guide, people, repeats=50, seed=args.seed)
-    }
-    torch.manual_seed(args.seed)
-    figures["elbo"] = run.elbo(model, guide, train, test)
-    run.say("pictures")
-    torch.manual_seed(args.seed)
-    draw(run, model, guide, people)
-    figures["run"] = run.figures(model, guide)
-    run.finish(figures)
+    found: dict[int, dict[str, Any]] = {}
+    for count in counts:
+        part = run.part(f"people_{count}") if several else run
+        some = Subset(train, range(count))
+        # Few people make short epochs: each is drawn from often enough to fill a batch.
+        often = ConcatDataset([some] * max(1, -(-8 * preset.batch_size // count)))
+        model, guide = part.trained(
+            lambda: make_pair(preset, channels, args.guide), often, preset, kl_weights=weights
+        )
+        if not run.is_first:
+            continue
+        run.say(f"evaluation on people not trained on, by a model of {count}")
+        figures = asked(guide, people, preset, args.seed)
+        torch.manual_seed(args.seed)
+        figures["elbo"] = run.elbo(model, guide, some, test)
+        run.say("pictures")
+        torch.manual_seed(args.seed)
+        draw(part, model, guide, people)
+        found[count] = {**figures, "run": part.figures(model, guide)}
+    run.alone()
+    most = found[max(found)]
+    run.finish({**most, **({"by_people": found} if several else {})})
 
 
 if __name__ == "__main__":

@@ -201,6 +201,7 @@ def write_people(root: Path, pictures: list[int], side: int = 32) -> None:
         ([4, 4], "", "there must be more people in people than the 2 to test on, got 2"),
         ([4] * 4, "--held-out 0.9", "there must be more people in people than the 4 to test on"),
         ([3, 3, 3], "", "must hold at least 4 pictures to test on, got 3"),
+        ([4] * 4, "--people 1 3", "--people must be at most 2, those to learn from, got 3"),
     ],
 )
 def test_too_few_faces(refused, tmp_path, pictures, options, words):

@@ -106,12 +106,16 @@ def test_the_sheets_example(run, tmp_path):
 
 def test_the_faces_example(run, tmp_path, data_root):
     options = ["--root", str(data_root / "orl-faces"), "--device", "cpu", "--steps", "2"]
-    run("faces", *options, "--batch-size", "4", "--out", "out")
-    figures = figures_of(
-        tmp_path / "out", "swap.png new_frames.png reconstructions.png timeline.png loss.png"
-    )
-    assert set(figures["nearest"]) >= {"f", "pixels"}
-    assert figures["nearest"]["people"] == 10
+    run("faces", *options, "--batch-size", "4", "--people", "30", "3", "--out", "out")
+    figures = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    for people in (3, 30):
+        pictures = "swap.png new_frames.png reconstructions.png timeline.png loss.png"
+        for name in pictures.split():
+            assert (tmp_path / "out" / f"people_{people}" / name).stat().st_size > 1000
+        found = figures["by_people"][str(people)]
+        assert found["nearest"].keys() >= {"f", "pixels"} and found["nearest"]["people"] == 10
+        assert found["nearest_moved"]["pixels"] < found["nearest"]["pixels"]
+    assert figures["nearest"] == found["nearest"]
 
 
 def test_the_videos_example(run, tmp_path):
