@@ -48,6 +48,7 @@ MODELS = {"stochastic": pyro_dsae.DSAE, "lstm_f": pyro_dsae.LSTMf, "lstm_c": pyr
 LSTM_Z = 64  # z of a whole sequence in place of one a frame
 NUM_FRAMES, SHORTEST = 30, 4  # of a sequence, and of a prefix in training
 SEEN, LONG = 10, 100  # frames: of a sequence, and to judge what goes on after them
+LENGTHS = (5, 10, 20, 30)  # of which rate and distortion are taken
 
 
 def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None) -> Pair:
@@ -89,6 +90,10 @@ def judge(
             forecast, x[:judged].cpu(), device=run.device, seed=run.options.seed
         ),
         "physics": metrics.physics(rollouts.cpu(), speed=speed),
+        "rates": {
+            str(length): metrics.rates(model, guide, x[:, :length], seed=run.options.seed)
+            for length in LENGTHS
+        },
     }
 
 
@@ -175,7 +180,7 @@ def main() -> None:
     draw(run, pairs, x)
     figures: dict[str, Any] = {
         key: {name: scores[key] for name, scores in found.items()}
-        for key in ("reconstruction", "prediction", "continuation_nll", "physics")
+        for key in ("reconstruction", "prediction", "continuation_nll", "physics", "rates")
     }
     figures["one_ball"] = {name: scores["physics"]["one_ball"] for name, scores in found.items()}
     plotting.error_curves(figures["prediction"], run.out / "missing")

@@ -292,8 +292,11 @@ def test_the_bouncing_ball_example(run, examples, tmp_path, monkeypatch):
     out = tmp_path / "out"
     figures = json.loads((out / "metrics.json").read_text())
     models = {"stochastic", "lstm_f", "lstm_c"}
-    for key in ("reconstruction", "prediction", "one_ball", "continuation_nll", "physics"):
+    for key in ("reconstruction", "prediction", "one_ball", "continuation_nll", "physics", "rates"):
         assert set(figures[key]) == models
+    for by_length in figures["rates"].values():
+        rates = [by_length[length]["bits_per_frame"] for length in ("5", "10", "20", "30")]
+        assert len({*rates}) == 4 and min(rates) > 0
     for scores in figures["prediction"].values():
         assert set(scores) == {"5", "10", "15", "20", "25"}
         for error in scores.values():

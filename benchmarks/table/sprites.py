@@ -108,11 +108,20 @@ def lpc() -> Rows:
 
 @table
 def ablation() -> Rows:
+    parts = {
+        "content_view": "view of f",
+        "dynamics_view": "view of z",
+        "weights": "KL weights",
+        "content_encoder": "encoder of its own for f",
+        "modulated": "modulated decoder",
+    }
     names = {
         "recipe": "recipe",
-        "without dynamics_view": "without dynamics view",
-        "without content_view": "without content view",
-        "plain ELBO": "plain ELBO, plain networks",
+        **{f"without {name}": f"without {shown}" for name, shown in parts.items()},
+        "without views": "without both views",
+        "without views and weights": "bare ELBO, these networks",
+        "plain ELBO": "bare ELBO, plain networks",
+        **{f"{name} alone": f"{shown} alone" for name, shown in parts.items()},
     }
     head = ["", "swap: static", "action", "direction", "IS", "reverse: action"]
     rows = [[*head, "KL of f", "of z"]]
