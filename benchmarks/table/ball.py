@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .cells import percent
@@ -77,4 +78,18 @@ def paper_ball() -> Rows:
         rows.append([shown, *missing(run["prediction"][name], *numbers)])
     for name, shown in NO_MODEL.items():
         rows.append([shown, *missing(alone[name]["prediction"], *numbers)])
+    return rows
+
+
+@table
+def ball_rates() -> Rows:
+    """Bits a frame, of 30: what the latents cost, and what is then left of the frames."""
+    found = result("bouncing_ball_long")["models"]
+    bit = 30 * math.log(2)
+    rows = [["", "rate: bits a frame", "of it z", "distortion"]]
+    for name, shown in BALLS.items():
+        elbo = found[name]["elbo"]
+        rate = elbo["kl_f"] + elbo["kl_z"]
+        cells = (rate / bit, elbo["kl_z"] / bit, (-elbo["test"] - rate) / bit)
+        rows.append([shown, *(f"{max(0.0, bits):.1f}" for bits in cells)])
     return rows

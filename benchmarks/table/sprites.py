@@ -125,8 +125,11 @@ def ablation() -> Rows:
     }
     head = ["", "swap: static", "action", "direction", "IS", "reverse: action"]
     rows = [[*head, "KL of f", "of z"]]
+    found = result("ablation")
     for name, shown in names.items():
-        run = result("ablation")[name]
+        if name not in found:
+            continue
+        run = found[name]
         shares = [run["swap"][key] for key in ("static_accuracy", "action", "direction")]
         rows.append(
             [
