@@ -160,8 +160,8 @@ def train_digit_classifier(
 
         def with_others(index: Tensor, among: Tensor) -> Tensor:
             shape = (len(index), num_digits - 1)
-            others = torch.randint(len(among), shape, generator=picks) if num_digits > 1 else None
-            return index[:, None] if others is None else torch.cat([index[:, None], others], 1)
+            others = torch.randint(len(among), shape, generator=picks)
+            return torch.cat([index[:, None], others], 1)
 
         def loss(index: Tensor) -> Tensor:
             index = with_others(index, images)
