@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from .cells import percent
-from .results import Rows, result, table
+from .cells import over_seeds, percent
+from .results import Rows, matching, recorded, result, table
 
 
 @table
 def unordered() -> Rows:
-    digits, faces = result("moving_mnist_quick"), result("faces_orl_quick")["nearest"]
+    digits, faces = matching("moving_mnist_quick*"), result("faces_orl_quick")["nearest"]
     sheets = result("sheets_procedural_guides")["static_accuracy"]
     return [
         ["", "", "target"],
         [
             "moving digits: frames over the grid of z that keep the digit",
-            percent(digits["grid"]["digit_consistency"]),
+            over_seeds(run["grid"]["digit_consistency"] for run in digits),
             "90%",
         ],
         [
             "moving digits: R² of z on the true position",
-            f"{digits['position']['r2']:.2f}",
+            over_seeds((run["position"]["r2"] for run in digits), 2, 1, ""),
             "0.9",
         ],
         [
@@ -37,22 +37,44 @@ def unordered() -> Rows:
 
 @table
 def moving_digits() -> Rows:
-    run = result("moving_mnist_quick")
-    place = run["position"]
+    runs = matching("moving_mnist_quick*")
+
+    def place(key: str) -> str:
+        return over_seeds((run["position"][key] for run in runs), 3, 1, "")
+
     return [
-        ["", "", "target"],
+        ["", f"{len(runs)} seeds" if len(runs) > 1 else "", "target"],
         [
             "frames over the grid that show the digit of the source",
-            percent(run["grid"]["digit_consistency"]),
+            over_seeds(run["grid"]["digit_consistency"] for run in runs),
             "90%",
         ],
-        [
-            "R² of z on position, cubic (linear)",
-            f"{place['r2']:.3f} ({place['r2_linear']:.3f})",
-            "0.9",
-        ],
-        ["R² of position on z, cubic", f"{place['inverse_r2']:.3f}", ""],
+        ["R² of z on position, cubic", place("r2"), "0.9"],
+        ["R² of z on position, linear", place("r2_linear"), ""],
+        ["R² of position on z, cubic", place("inverse_r2"), ""],
     ]
+
+
+@table
+def two_digits() -> Rows:
+    """Empty as long as there is no result."""
+    rows = [["two digits", "", "chance"]]
+    for run in recorded("moving_mnist_two_digits"):
+        grid, place = run["grid"], run["position"]
+        rows += [
+            [
+                "both digits are named right in frames of fresh z",
+                percent(grid["digit_consistency"]),
+                "1.8%",
+            ],
+            ["the same of real frames of these sequences", percent(grid["source_accuracy"]), ""],
+            [
+                "R² of both positions on z, matched",
+                f"{place['inverse_r2']:.2f}",
+                f"{place['chance']:.2f}",
+            ],
+        ]
+    return rows if len(rows) > 1 else []
 
 
 @table
@@ -70,12 +92,40 @@ def sheets() -> Rows:
 
 @table
 def faces() -> Rows:
-    halves = result("faces_orl_quick")["nearest"]
-    return [
-        ["nearest half is of the same person", "f", "raw pixels"],
-        ["halves of five pictures", *(percent(halves[key]) for key in ("f", "pixels"))],
-        ["single pictures", *(percent(halves["single"][key]) for key in ("f", "pixels"))],
-    ]
+    found = result("faces_orl_quick")
+    rows = [["nearest half is of the same person", "f", "raw pixels"]]
+    for how, key in (("", "nearest"), (", moved and lit in their own ways", "nearest_moved")):
+        for kind, shares in (
+            ("halves of five pictures", found.get(key)),
+            ("single pictures", found.get(key, {}).get("single")),
+        ):
+            if shares:
+                rows.append([kind + how, *(percent(shares[by]) for by in ("f", "pixels"))])
+    return rows
+
+
+FACES = {
+    "halves, f": ("nearest", False, "f"),
+    "halves, raw pixels": ("nearest", False, "pixels"),
+    "single, f": ("nearest", True, "f"),
+    "single, raw pixels": ("nearest", True, "pixels"),
+    "halves, moved and lit in their own ways, f": ("nearest_moved", False, "f"),
+    "halves, moved and lit, raw pixels": ("nearest_moved", False, "pixels"),
+}
+
+
+@table
+def faces_by_people() -> Rows:
+    """Empty as long as there is no result."""
+    for run in recorded("faces_orl_people"):
+        by = run["by_people"]
+        rows = [["people to learn from", *by], *([kind] for kind in FACES)]
+        for row, (key, single, feature) in zip(rows[1:], FACES.values(), strict=True):
+            for found in by.values():
+                shares = found[key]["single"] if single else found[key]
+                row.append(percent(shares[feature]))
+        return rows
+    return []
 
 
 @table
