@@ -79,6 +79,15 @@ def dynamics_first(steps: int) -> dict[str, Any]:
     }
 
 
+def settling(steps: int) -> dict[str, Any]:
+    """f is dear and z cheap until each has found its part; then z pays for what it says twice."""
+    start, stop = max(1, int(0.15 * steps)), max(3, int(0.6 * steps))
+    return {
+        "f": piecewise_linear((start, 5.0), (stop, 1.0)),
+        "z": piecewise_linear((start, 0.5), (stop, 3.0)),
+    }
+
+
 RECIPES = {
     "elbo": Recipe(),
     "weights": Recipe(kl_weights=cheap_z),
@@ -87,6 +96,10 @@ RECIPES = {
     "one_frame_weights": Recipe(ONE_FRAME, options=one_frame, kl_weights=cheap_z),
     "one_frame_dynamics_first": Recipe(
         f"{ONE_FRAME}, and motion saves more", options=one_frame, kl_weights=dynamics_first
+    ),
+    "settling": Recipe("that motion saves more than content", kl_weights=settling),
+    "one_frame_settling": Recipe(
+        f"{ONE_FRAME}, and motion saves more", options=one_frame, kl_weights=settling
     ),
     "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
     "total_correlation": Recipe(elbo=lambda known: TotalCorrelation(5.0, size=known.size)),

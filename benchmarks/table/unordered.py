@@ -8,7 +8,7 @@ from .results import Rows, matching, recorded, result, table
 
 @table
 def unordered() -> Rows:
-    digits, faces = matching("moving_mnist_quick*"), result("faces_orl_quick")["nearest"]
+    digits, faces = matching("moving_mnist_quick*"), result("faces_orl_people")
     sheets = result("sheets_procedural_guides")["static_accuracy"]
     return [
         ["", "", "target"],
@@ -27,11 +27,14 @@ def unordered() -> Rows:
             percent(sheets["4"], 2),
             "95%",
         ],
-        [
-            "faces: nearest half is of the same person, f (raw pixels)",
-            f"{percent(faces['f'])} ({percent(faces['pixels'])})",
-            "above pixels",
-        ],
+        *(
+            [
+                f"faces{how}: nearest half is of the same person, f (raw pixels)",
+                f"{percent(faces[key]['f'])} ({percent(faces[key]['pixels'])})",
+                "above pixels",
+            ]
+            for how, key in (("", "nearest"), (", moved and lit", "nearest_moved"))
+        ),
     ]
 
 
@@ -90,20 +93,6 @@ def sheets() -> Rows:
     ]
 
 
-@table
-def faces() -> Rows:
-    found = result("faces_orl_quick")
-    rows = [["nearest half is of the same person", "f", "raw pixels"]]
-    for how, key in (("", "nearest"), (", moved and lit in their own ways", "nearest_moved")):
-        for kind, shares in (
-            ("halves of five pictures", found.get(key)),
-            ("single pictures", found.get(key, {}).get("single")),
-        ):
-            if shares:
-                rows.append([kind + how, *(percent(shares[by]) for by in ("f", "pixels"))])
-    return rows
-
-
 FACES = {
     "halves, f": ("nearest", False, "f"),
     "halves, raw pixels": ("nearest", False, "pixels"),
@@ -116,16 +105,13 @@ FACES = {
 
 @table
 def faces_by_people() -> Rows:
-    """Empty as long as there is no result."""
-    for run in recorded("faces_orl_people"):
-        by = run["by_people"]
-        rows = [["people to learn from", *by], *([kind] for kind in FACES)]
-        for row, (key, single, feature) in zip(rows[1:], FACES.values(), strict=True):
-            for found in by.values():
-                shares = found[key]["single"] if single else found[key]
-                row.append(percent(shares[feature]))
-        return rows
-    return []
+    """Whose is the nearest half, or single picture, by the number of people learnt from."""
+    by = result("faces_orl_people")["by_people"]
+    rows = [["nearest is of the same person; people to learn from", *by]]
+    for shown, (key, single, feature) in FACES.items():
+        shares = [found[key]["single"] if single else found[key] for found in by.values()]
+        rows.append([shown, *(percent(share[feature]) for share in shares)])
+    return rows
 
 
 @table
