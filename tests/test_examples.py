@@ -66,9 +66,20 @@ def figures_of(folder: Path, pictures: str) -> dict:
     return figures
 
 
-def test_the_moving_mnist_example(run, tmp_path, data_root, monkeypatch):
-    enough = partial(metrics.load_or_train_digit_classifier, steps=120)
+@pytest.fixture
+def soon(monkeypatch):
+    """A classifier of single digits that learns for 120 steps, and one of several for 20."""
+    train = metrics.load_or_train_digit_classifier
+
+    def enough(*digits, **options):
+        steps = 120 if options.get("num_digits", 1) == 1 else 20
+        return train(*digits, **{**options, "steps": steps})
+
     monkeypatch.setattr(metrics, "load_or_train_digit_classifier", enough)
+
+
+@pytest.mark.usefixtures("soon")
+def test_the_moving_mnist_example(run, tmp_path, data_root):
     options = ["--root", str(data_root / "mnist"), "--judged", "6", "--device", "cpu"]
     printed = run("moving_mnist", *options, "--steps", "2", "--batch-size", "4", "--out", "out")
     assert "MNIST's first 9000 test digits" in printed
@@ -85,7 +96,9 @@ def test_the_moving_mnist_example(run, tmp_path, data_root, monkeypatch):
 
     two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two"]
     run("moving_mnist", *options, *two)
-    assert "grid" not in figures_of(tmp_path / "two", "samples.png timeline.png")
+    figures = figures_of(tmp_path / "two", "samples.png timeline.png")
+    assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
+    assert set(figures["position"]) == {"inverse_r2", "chance"}
 
 
 def test_the_sheets_example(run, tmp_path):
@@ -439,6 +452,7 @@ def test_the_compare_recipes_example(run, examples, tmp_path, monkeypatch):
     assert "training," not in run("compare_recipes", *options, "--resume")
 
 
+@pytest.mark.usefixtures("soon")
 def test_recipes_are_chosen_without_a_look_at_what_the_test_is_of(run, tmp_path, data_root):
     """On every data set: what is judged is of the training characters, digits and speakers."""
     options = ["--device", "cpu", "--size", "16", "--judged", "45", "--batch-size", "4"]

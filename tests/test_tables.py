@@ -95,7 +95,7 @@ def test_recipes_by_data_set_are_shown_where_there_are_results(
     assert head == ["", f"{held_out} f", f"{held_out} z", *head[3:]]
     assert head[3:] == ["procedural: content kept", "procedural: action kept"]
     assert rows == [
-        ["`elbo`", "12.5%", "25.0%", "62.5% (50.0 to 75.0)", "25.0% (25.0 to 25.0)"],
+        ["`elbo`", "12.5%", "25.0%", "62.5% (50.0 to 75.0)", "25.0%"],
         ["`views`", "-", "-", "100.0%", "100.0%"],
     ]
     (tmp_path / "compare_recipes_more.json").write_text(json.dumps({"runs": sprites[:1]}))
