@@ -186,7 +186,7 @@ def full_disk(folder: Path) -> dict[str, Any]:
     size = sum(file.stat().st_size for file in newest.iterdir())
     with small_disk(folder / "disk", 5 * size) as mounted:
         run = folder / "disk" / "run"
-        half = functools.partial(limit, (newest / "model.safetensors").stat().st_size // 2)
+        half = functools.partial(limit, (newest / "pytorch_model.bin").stat().st_size // 2)
         process = start(
             run, callback=functools.partial(fill, run.parent, size // 2) if mounted else half
         )

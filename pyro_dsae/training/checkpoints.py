@@ -18,7 +18,6 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from accelerate import Accelerator
-from safetensors import SafetensorError
 from torch import Tensor
 
 
@@ -94,7 +93,7 @@ class Checkpoints:
         partial = self.folder / f".{final.name}"
         try:
             self._write(partial, history)
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except (OSError, RuntimeError) as error:
             left = shutil.disk_usage(self.folder).free / 1e6
             shutil.rmtree(partial, ignore_errors=True)
             raise OSError(
