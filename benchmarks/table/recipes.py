@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .cells import over_seeds
-from .results import Rows, matching, table
+from .results import Rows, matching, recorded, table
 
 Cell = Callable[..., str]
 PERCENT = {"digits": 1, "scale": 100, "unit": "%"}
@@ -70,3 +70,31 @@ def recipe_rows(results: Iterable[Mapping[str, Any]], cell: Cell) -> Rows:
 def recipes() -> Rows:
     """Empty as long as there are no results."""
     return recipe_rows(matching("compare_recipes*"), over_seeds)
+
+
+@table
+def default_chosen() -> Rows:
+    """What the recipe that knows nothing of pixels was chosen by; empty without results."""
+    return recipe_rows(recorded("default_recipe_validation"), over_seeds)
+
+
+@table
+def default_asked() -> Rows:
+    """And what it then came to, a data set a row, beside the aims; empty without results."""
+    runs = [run for result in recorded("default_recipe") for run in result["runs"]]
+    if not runs:
+        return []
+    aims = {
+        "procedural": ("95%", "95%"),
+        "lpc": ("90%", "90%"),
+        "digits": ("80%", ""),
+        "speech": ("at most 9%", "at least 40%"),
+    }
+    rows = [["", "", "aim", "", "aim"]]
+    for data, (first, second) in aims.items():
+        row = [data]
+        for (key, (title, how)), aim in zip(COLUMNS[data].items(), (first, second), strict=True):
+            values = [run[key] for run in runs if run["data"] == data]
+            row += [f"{title} {over_seeds(values, **how)}", aim]
+        rows.append(row)
+    return rows
