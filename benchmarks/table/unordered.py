@@ -83,12 +83,13 @@ def two_digits() -> Rows:
 @table
 def sheets() -> Rows:
     guides = result("sheets_procedural_guides")["guides"]
+    guides = {**guides, "pooled": result("sheets_procedural_pooled")}
     frames = guides["pairwise"]["static_accuracy"]
     return [
         ["f from N frames", *frames],
         *(
             [f"`{name.title()}`", *(percent(guides[name]["static_accuracy"][n], 2) for n in frames)]
-            for name in ("pairwise", "factorised", "full")
+            for name in ("pairwise", "pooled", "factorised", "full")
         ),
     ]
 
