@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -98,6 +99,18 @@ def test_patches_are_measured_beside_each_other(tmp_path, monkeypatch):
     assert row["ms"] > 0 and row["memory_bytes"] > 1e7
     assert row["steps"] == int(200 / row["ms"]) > 0
     assert 0 <= row["static"] <= 1 and 0 <= row["action"] <= 1 and row["elbo"] < 0
+
+
+@pytest.mark.slow
+def test_a_step_of_a_large_preset_is_measured_and_kept(tmp_path):
+    """As a command, since it takes modules of the examples that have the names of others."""
+    out = tmp_path / "accelerator.json"
+    options = ["--device", "cpu", "--steps", "1", "--batch-size", "1", "--out", str(out)]
+    script = str(ROOT / "benchmarks" / "accelerator.py")
+    command = [sys.executable, script, "--cases", "large, float32", *options]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    found = json.loads(out.read_text())["results"]["large, float32"]
+    assert found["kept"] and found["ms"] > 0 and found["kernels"] > 1000
 
 
 def test_reading_clips_is_measured_beside_a_plain_loop(tmp_path, monkeypatch):

@@ -91,5 +91,5 @@ def ball_rates() -> Rows:
         elbo = found[name]["elbo"]
         rate = elbo["kl_f"] + elbo["kl_z"]
         cells = (rate / bit, elbo["kl_z"] / bit, (-elbo["test"] - rate) / bit)
-        rows.append([shown, *(f"{max(0.0, bits):.1f}" for bits in cells)])
+        rows.append([shown, *(f"{bits:.1f}" for bits in cells)])
     return rows

@@ -127,8 +127,6 @@ def ablation() -> Rows:
     rows = [[*head, "KL of f", "of z"]]
     found = result("ablation")
     for name, shown in names.items():
-        if name not in found:
-            continue
         run = found[name]
         shares = [run["swap"][key] for key in ("static_accuracy", "action", "direction")]
         rows.append(

@@ -85,8 +85,16 @@ class DigitClassifier(nn.Module):
         return (self(frames) @ self.counts.T + ways).argmax(-1)
 
     def index(self, digits: Tensor) -> Tensor:
-        """Which of :attr:`sets` these are, ``(N,)``, of ``digits`` ``(N, n)`` in any order."""
-        return (digits.sort(-1).values[:, None] == self.sets).all(-1).long().argmax(-1)
+        """Which of :attr:`sets` these are, ``(N,)``, of ``digits`` ``(N, n)`` in any order.
+
+        :raises ValueError: if one is none of 0 to 9.
+        """
+        same = (digits.sort(-1).values[:, None] == self.sets).all(-1)
+        if not same.any(-1).all():
+            raise ValueError(
+                f"digits must be 0 to {NUM_DIGITS - 1}, got {int(digits.min())} to {int(digits.max())}"
+            )
+        return same.long().argmax(-1)
 
 
 def _paste(digits: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -382,14 +390,7 @@ def position_r2(
     >>> sorted(position_r2(guide, torch.rand(6, 8, 1, 16, 16), torch.rand(6, 8, 2)))
     ['inverse_r2', 'r2', 'r2_linear']
     """
-    if len(x) < 4:
-        raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")
-    if positions.dim() != 3 or positions.shape[:2] != x.shape[:2]:
-        raise ValueError(
-            f"positions must be ({x.shape[0]}, {x.shape[1]}, 2), got {tuple(positions.shape)}"
-        )
-    z = _means_of_z(guide, x, batch_size, seed)
-    place = positions.detach().cpu().double().numpy()
+    z, place = _held(guide, x, positions, "2", batch_size, seed)
     return {
         "r2": _polynomial_r2(place, z, degree),
         "r2_linear": _polynomial_r2(place, z, 1),
@@ -397,14 +398,21 @@ def position_r2(
     }
 
 
-def _means_of_z(guide: Callable, x: Tensor, batch_size: int, seed: int) -> np.ndarray:
-    """``(N, T, z_dim)``, of at least 4 sequences."""
+def _held(
+    guide: Callable, x: Tensor, positions: Tensor, axes: str, batch_size: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """z ``(N, T, z_dim)``, posterior means, and the positions ``(N, T, *axes)``, of 4 sequences or more."""
     if len(x) < 4:
         raise ValueError(f"x must hold at least 4 sequences, got {len(x)}")
+    dims, shape = 2 + len(axes.split(", ")), positions.shape
+    if len(shape) != dims or shape[:2] != x.shape[:2] or shape[-1] != 2:
+        raise ValueError(
+            f"positions must be ({x.shape[0]}, {x.shape[1]}, {axes}), got {tuple(shape)}"
+        )
     device = device_of(guide)
     with evaluation(seed, device, guide):
         means = [control.infer(guide, part.to(device))["z"].cpu() for part in x.split(batch_size)]
-    return torch.cat(means).double().numpy()
+    return torch.cat(means).double().numpy(), positions.detach().cpu().double().numpy()
 
 
 def matched_position_r2(
@@ -434,12 +442,7 @@ def matched_position_r2(
     ['chance', 'inverse_r2']
     """
     check_whole(1, rounds=rounds)
-    if positions.dim() != 4 or positions.shape[:2] != x.shape[:2] or positions.shape[-1] != 2:
-        raise ValueError(
-            f"positions must be ({x.shape[0]}, {x.shape[1]}, digits, 2), got {tuple(positions.shape)}"
-        )
-    z = _means_of_z(guide, x, batch_size, seed)
-    place = positions.detach().cpu().double().numpy()
+    z, place = _held(guide, x, positions, "digits, 2", batch_size, seed)
     others = np.roll(z, len(z) // 4, axis=0)
     return {
         "inverse_r2": _matched_r2(z, place, degree, rounds),
@@ -453,18 +456,16 @@ def _matched_r2(z: np.ndarray, place: np.ndarray, degree: int, rounds: int) -> f
     orders = [list(order) for order in permutations(range(place.shape[2]))]
     ways = np.stack([place[:, :, order].reshape(*place.shape[:2], -1) for order in orders])
     terms = _terms(z, degree, half)
+    fitted = terms[:half].reshape(-1, terms.shape[-1])
     best = np.random.default_rng(0).integers(len(orders), size=len(z))
     for _ in range(rounds):
         chosen = ways[best[:half], np.arange(half)]
-        weights, *_ = np.linalg.lstsq(
-            terms[:half].reshape(-1, terms.shape[-1]),
-            chosen.reshape(-1, chosen.shape[-1]),
-            rcond=None,
-        )
-        before, best = best, ((ways - terms @ weights) ** 2).sum((2, 3)).argmin(0)
+        weights, *_ = np.linalg.lstsq(fitted, chosen.reshape(len(fitted), -1), rcond=None)
+        errors = ((ways - terms @ weights) ** 2).sum((2, 3))
+        before, best = best, errors.argmin(0)
         if (best == before).all():
             break
-    error = ((ways - terms @ weights) ** 2).sum((2, 3)).min(0)[half:].sum()
+    error = errors.min(0)[half:].sum()
     scored = place[half:].reshape(-1, place.shape[2], 2)
     total = ((scored - scored.mean((0, 1))) ** 2).sum()
     return float(1 - error / total) if total > 0 else 0.0

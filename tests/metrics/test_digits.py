@@ -435,6 +435,8 @@ def test_both_of_two_digits_stay(glyphs, pairs):
     assert found["digit_consistency"] > 0.9
     with pytest.raises(ValueError, match=r"digits must be \(3, 2\), 2 a sequence, got \(3,\)"):
         metrics.grid_consistency(model, Known(), pairs, x, which[:, 0])
+    with pytest.raises(ValueError, match="digits must be 0 to 9, got 1 to 10"):
+        metrics.grid_consistency(model, Known(), pairs, x, which + torch.tensor([0, 3]))
 
 
 @pytest.fixture(scope="module")
