@@ -10,6 +10,7 @@ page: from the click on a thumbnail to the frame that shows another film. Memory
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shutil
 import statistics
@@ -29,7 +30,8 @@ CLICK = """([gallery, i]) => new Promise((done, failed) => {
   const before = film.querySelector("img").src;
   const start = performance.now();
   const look = () => film.querySelector("img")?.src === before
-    ? (performance.now() - start < 10000 ? requestAnimationFrame(look) : failed("no other film"))
+    ? (performance.now() - start < 10000 ? requestAnimationFrame(look)
+      : failed(`no other film 10 s after a click on ${gallery} ${i}`))
     : done(performance.now() - start);
   document.querySelectorAll(`#${gallery} .thumbnail-item`)[i].click();
   requestAnimationFrame(look);
@@ -56,13 +58,14 @@ def measure(page: Page, address: str, process: int, start: float, clicks: int) -
     page.wait_for_selector("#motions .thumbnail-item")
     first = time.perf_counter() - start
     count = page.locator("#motions .thumbnail-item").count()
-    for turn in range(2 * (count - 1)):  # each once, so that what is kept of a sequence is kept
-        click(page, turn, count)
-    taken = [click(page, turn, count) for turn in range(20)]
+    turns = itertools.count()  # never the same pick twice
+    for _ in range(2 * (count - 1)):  # each once, so that what is kept of a sequence is kept
+        click(page, next(turns), count)
+    taken = [click(page, next(turns), count) for _ in range(20)]
     held = []
     for _ in range(5):
-        for turn in range(clicks // 5):
-            click(page, turn, count)
+        for _ in range(clicks // 5):
+            click(page, next(turns), count)
         held.append(resident(process))
     return {
         "first_page_s": first,
