@@ -12,6 +12,7 @@ says whether moving over it leaves the digit what it is.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,9 @@ PRESETS = {
     ),
     "paper": Moving(**{**vars(APPENDIX), "steps": 60_000}),
 }
+
+
+SEEN = (2, 4, 8)  # frames from which f is inferred, beside all of them
 
 
 def make_pair(preset: Moving, model: str, guide: str) -> Pair:
@@ -149,7 +153,9 @@ def main() -> None:
     digits, places, held = test.digits, test.positions, metrics.matched_position_r2
     if args.digits == 1:
         digits, places, held = digits[:, 0], places[:, :, 0], metrics.position_r2
-    figures["grid"] = metrics.grid_consistency(model, guide, classifier, x, digits, seed=args.seed)
+    kept = partial(metrics.grid_consistency, model, guide, classifier, seed=args.seed)
+    figures["grid"] = kept(x, digits=digits)
+    figures["by_frames"] = {str(n): kept(x[:, :n], digits=digits) for n in SEEN if n < x.shape[1]}
     figures["position"] = held(guide, x, places)
     figures["elbo"] = run.elbo(model, guide, train.sequences(torch.arange(len(test))), x)
     if published is not None:
