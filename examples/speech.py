@@ -260,7 +260,7 @@ def main() -> None:
                 **voices.converted(model, guide, test, pairs, part.out / "conversion", detail),
                 **voices.distortion(model, guide, test, pairs, detail),
                 **voices.taken(model, guide, train, test, pairs, args.seed, detail),
-                "detail": detail,
+                "detail": float(detail.mean()),
             }
         parts[name] = {
             "elbo": part.elbo(model, guide, some(train, 2048), test),

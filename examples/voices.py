@@ -39,7 +39,7 @@ def converted(
     test: SpeechSegments,
     pairs: Pairs,
     folder: Path,
-    detail: float,
+    detail: Tensor,
 ) -> dict[str, Any]:
     """How far pitch moves and whether what is said stays; the first, two each way, are in ``folder``,
     as sound and as spectrograms.
@@ -84,14 +84,14 @@ def converted(
     return found
 
 
-def detail_lost(model: nn.Module, guide: nn.Module, train: SpeechSegments, seed: int) -> float:
+def detail_lost(model: nn.Module, guide: nn.Module, train: SpeechSegments, seed: int) -> Tensor:
     """See :func:`pyro_dsae.conversion.lost_detail`: of up to 2048 segments to learn from."""
     drawn = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))[:2048]
     return conversion.lost_detail(model, guide, train.batch(drawn)[0])
 
 
 def distortion(
-    model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: Pairs, detail: float
+    model: nn.Module, guide: nn.Module, test: SpeechSegments, pairs: Pairs, detail: Tensor
 ) -> dict[str, float]:
     """Mel-cepstral distortion of reconstructed sources, dB, and of their own spectra turned back to sound."""
     rate = test.spectrum.sample_rate
@@ -112,7 +112,7 @@ def taken(
     test: SpeechSegments,
     pairs: Pairs,
     seed: int,
-    detail: float,
+    detail: Tensor,
 ) -> dict[str, Any]:
     """Share of test utterances, in voices of the training speakers, that a classifier of their real speech
     takes for theirs; and of real speech of theirs that it has not learnt from.
@@ -136,11 +136,8 @@ def taken(
     drawn = last[torch.randint(len(last), (len(pairs),), generator=generator)]
     said = []
     for (source, _), speaker in zip(pairs, whose(drawn).tolist(), strict=True):
-        theirs = (train.labels["speaker"] == speaker).nonzero()[:, 0]
-        voice = conversion.voice(model, guide, train.batch(theirs)[0])
-        segments = conversion.convert(model, guide, test.segments_of(source, conversion.HOP), voice)
-        frames = test.joined(segments, test.lengths[source], conversion.HOP)
-        said.append(test.sound(conversion.sharpened(frames.cpu(), detail)))
+        frames = conversion.spoken(model, guide, test, source, speaker, among=train, detail=detail)
+        said.append(test.sound(frames))
     real = [train.wave(int(i)) for i in last]
     return {
         "taken": float((classifier(said) == whose(drawn)).float().mean()),

@@ -68,8 +68,23 @@ def recipe_rows(results: Iterable[Mapping[str, Any]], cell: Cell) -> Rows:
 
 @table
 def recipes() -> Rows:
-    """Empty as long as there are no results."""
-    return recipe_rows(matching("compare_recipes*"), over_seeds)
+    """Sprites; empty as long as there are no results."""
+    return recipe_rows(_of("procedural", "lpc", "changing"), over_seeds)
+
+
+@table
+def recipes_elsewhere() -> Rows:
+    """Digits and speech; empty as long as there are no results."""
+    return recipe_rows(_of("digits", "speech"), over_seeds)
+
+
+def _of(*data: str) -> list[dict[str, Any]]:
+    """The results, less the runs on other data."""
+    results = matching("compare_recipes*")
+    return [
+        {**result, "runs": [run for run in result["runs"] if run["data"] in data]}
+        for result in results
+    ]
 
 
 @table

@@ -69,7 +69,8 @@ def test_it_is_what_the_example_does(studio, two, tmp_path, speech, monkeypatch)
         cache_dir=tmp_path / "cache",
     )
     hers = (data.labels["speaker"] == 1).nonzero()[:, 0]
-    f = pyro_dsae.infer(guide, data.batch(hers)[0])["f"].mean(0)
+    f = pyro_dsae.infer(guide, data.batch(hers)[0])["f"]
+    f = f.mean(0) / f.mean(0).norm() * f.norm(dim=1).mean()
     his = data.segments_of(0, 10)
     z = pyro_dsae.infer(guide, his)["z"]
     segments = pyro_dsae.generate(model, f=f.expand(len(his), -1), z=z)
