@@ -45,7 +45,7 @@ PRESETS = {
     ),
 }
 MODELS = {"stochastic": pyro_dsae.DSAE, "lstm_f": pyro_dsae.LSTMf, "lstm_c": pyro_dsae.LSTMc}
-LSTM_Z = 64  # z of a whole sequence in place of one a frame
+LSTM_Z, LSTM_HIDDEN = 64, 256  # z of a whole sequence in place of one a frame; at least
 NUM_FRAMES, SHORTEST = 30, 4  # of a sequence, and of a prefix in training
 SEEN, LONG = 10, 100  # frames: of a sequence, and to judge what goes on after them
 LENGTHS = (5, 10, 20, 30)  # of which rate and distortion are taken
@@ -58,18 +58,20 @@ def make_pair(preset: Preset, name: str, guide: str, *, prior: str | None = None
     """
     frame, sizes = (1, preset.size, preset.size), preset.networks
     if name != "stochastic":
-        sizes["z_dim"] = LSTM_Z
+        sizes |= {"z_dim": LSTM_Z, "hidden": max(LSTM_HIDDEN, preset.hidden)}
         return MODELS[name](frame, **sizes), pyro_dsae.LSTMGuide(frame, **sizes)
     residual = "residual" in inspect.signature(PRIORS[prior or "autoregressive"]).parameters
     model = MODELS[name](frame, prior=prior, residual=residual, **sizes)
     return model, GUIDES[guide](frame, **sizes)
 
 
-def prefixes(steps: int) -> Callable[[int], int]:
-    """Sequences that grow for most of a run: a path is learnt from its beginning on, and a guide that is
-    asked with few frames has seen few."""
-    longest = pyro_dsae.piecewise_linear((0, SHORTEST + 1), (int(0.7 * steps) + 1, NUM_FRAMES))
-    return random_prefixes(SHORTEST, longest)
+def prefixes(steps: int, name: str) -> Callable[[int], int]:
+    """Sequences that grow for much of a run: a path is learnt from its beginning on, and a guide that is
+    asked with few frames has seen few. What has one z for all of them sees every second one whole: its last
+    frames are as much as it has to learn."""
+    grown, whole = (0.7, 0.0) if name == "stochastic" else (0.5, 0.5)
+    longest = pyro_dsae.piecewise_linear((0, SHORTEST + 1), (int(grown * steps) + 1, NUM_FRAMES))
+    return random_prefixes(SHORTEST, longest, whole=whole)
 
 
 def judge(
@@ -165,7 +167,7 @@ def main() -> None:
             lambda name=name: make_pair(preset, name, args.guide),
             train,
             preset,
-            num_frames=prefixes,
+            num_frames=partial(prefixes, name=name),
         )
         if not run.is_first:
             continue

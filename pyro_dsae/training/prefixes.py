@@ -15,7 +15,11 @@ from .._numbers import check_whole
 
 
 def random_prefixes(
-    shortest: int, longest: int | Callable[[int], float], *, seed: int = 0
+    shortest: int,
+    longest: int | Callable[[int], float],
+    *,
+    whole: float = 0.0,
+    seed: int = 0,
 ) -> Callable[[int], int]:
     """A length for each step, even between ``shortest`` and ``longest``, for :func:`fit`'s ``num_frames``.
 
@@ -24,6 +28,8 @@ def random_prefixes(
     :param shortest: frames, at least 1; ``longest`` at least as many.
     :param longest: frames, or a function of the step, such as
         :func:`~pyro_dsae.piecewise_linear`, of which the whole part counts.
+    :param whole: share of the steps that take the longest, so that the last frames are seen more often
+        than once in many steps.
     :raises ValueError: if there is no length between the two, at the step where that is so.
 
     >>> length = random_prefixes(4, pyro_dsae.piecewise_linear((0, 4), (1000, 30)), seed=0)
@@ -33,6 +39,8 @@ def random_prefixes(
     check_whole(1, shortest=shortest)
     if not callable(longest):
         check_whole(shortest, longest=longest)
+    if not 0 <= whole <= 1:
+        raise ValueError(f"whole must be a share, 0 to 1, got {whole}")
 
     def length(step: int) -> int:
         most = int(longest(step)) if callable(longest) else longest
@@ -40,6 +48,8 @@ def random_prefixes(
             raise ValueError(
                 f"longest must be at least shortest, {shortest}, got {most} at step {step}"
             )
-        return int(np.random.default_rng((seed, step)).integers(shortest, most + 1))
+        draw = np.random.default_rng((seed, step))
+        part = int(draw.integers(shortest, most + 1))
+        return most if draw.random() < whole else part
 
     return length
