@@ -28,6 +28,12 @@ def test_lengths_are_even_and_grow():
     assert max(growing(step) for step in range(50)) <= 16
     assert max(growing(step) for step in range(100, 300)) == 30
 
+    often = random_prefixes(2, 5, whole=0.5, seed=3)
+    counts = torch.tensor([often(step) for step in range(2000)]).bincount()
+    assert all(190 < count < 310 for count in counts[2:5]) and 1130 < counts[5] < 1370
+    always = random_prefixes(2, piecewise_linear((0, 2), (100, 30)), whole=1.0)
+    assert [always(step) for step in (0, 50, 200)] == [2, 16, 30]
+
 
 def test_a_step_sees_the_first_frames_alone(make_pair, x):
     """Other frames after them, other numbers after them: the same losses; other frames among them are not."""
@@ -64,6 +70,7 @@ def test_a_function_of_the_step_and_masks(make_pair, x):
     [
         (lambda: random_prefixes(0, 3), "shortest must be at least 1, got 0"),
         (lambda: random_prefixes(4, 3), "longest must be at least 4, got 3"),
+        (lambda: random_prefixes(4, 5, whole=1.5), "whole must be a share, 0 to 1, got 1.5"),
         (
             lambda: random_prefixes(4, lambda step: 3.9)(7),
             "longest must be at least shortest, 4, got 3 at step 7",
