@@ -118,7 +118,9 @@ def compression(
             part.options.steps, part.options.batch_size = steps, batch
             run.say(f"{kind}, KL weighted {weight:g}")
             model, guide = part.trained(
-                lambda: make_pair(preset, args.guides[0], model=MODELS[args.model]),
+                lambda: make_pair(
+                    preset, args.guides[0], model=MODELS[args.model], viewed=args.views
+                ),
                 data,
                 preset,
                 kl_weights=lambda _, weight=weight: {"f": weight, "z": weight},
@@ -190,6 +192,12 @@ def main() -> None:
         help="also: rate and distortion at these weights of the KL terms, against frame by frame",
     )
     options.add_argument(
+        "--no-views",
+        dest="views",
+        action="store_false",
+        help="guides see sequences as they are: the bare ELBO with our networks",
+    )
+    options.add_argument(
         "--judged",
         type=at_least(34),
         default=450,
@@ -238,7 +246,9 @@ def main() -> None:
 
         def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
             guide_name = args.guides[0] if name == "joint" else name
-            model, guide = make_pair(preset, guide_name, model=MODELS[args.model])
+            model, guide = make_pair(
+                preset, guide_name, model=MODELS[args.model], viewed=args.views
+            )
             if joint is not None:
                 model.load_state_dict(joint.state_dict())
                 model.requires_grad_(False)

@@ -69,9 +69,13 @@ def make_pair(
     guide: str,
     *,
     plain: bool = False,
+    viewed: bool = True,
     model: type[nn.Module] = pyro_dsae.DSAE,
 ) -> Pair:
-    """Model and guide. The views are what disentangles them: see docs/disentangling.md."""
+    """Model and guide. The views are what disentangles them: see docs/disentangling.md.
+
+    ``plain`` has none of our networks either; not ``viewed`` is without views alone.
+    """
     frame, sizes = (3, preset.size, preset.size), preset.networks
     if plain:
         return model(frame, **sizes), GUIDES[guide](frame, **sizes)
@@ -82,12 +86,15 @@ def make_pair(
     shared = {"prior": made.prior} if guide == "structured" else {}
     strips = views.ShuffleStrips(preset.size // 16)
     few = preset.few_frames
+    hidden = {
+        "content_view": strips if few else nn.Sequential(views.FewFrames(2), strips),
+        "dynamics_view": views.Recolour(),
+    }
     return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
         content_encoder=True,
         few_frames=few,
-        content_view=strips if few else nn.Sequential(views.FewFrames(2), strips),
-        dynamics_view=views.Recolour(),
+        **(hidden if viewed else {}),
         **shared,
         **sizes,
     )
