@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .cells import code, percent, spread
-from .results import Rows, result, table
+from .results import Rows, recorded, result, table
 
 GUIDES = ("factorised", "full", "pairwise")
 
@@ -87,9 +87,20 @@ def annealing() -> Rows:
 
 @table
 def rates() -> Rows:
-    whole, single = (
-        result("compare_guides_rates")["rates"][key] for key in ("sequences", "frames")
-    )
+    """With the views."""
+    return _rates(recorded("compare_guides_rates"))
+
+
+@table
+def rates_without_views() -> Rows:
+    """Of the bare ELBO; empty without results."""
+    return _rates(recorded("compare_guides_rates_no_views"))
+
+
+def _rates(results: list[dict[str, Any]]) -> Rows:
+    if not results:
+        return []
+    whole, single = (results[0]["rates"][key] for key in ("sequences", "frames"))
 
     def cells(scores: dict[str, float]) -> list[str]:
         bits = [scores[f"{key}bits_per_frame"] for key in ("", "f_", "z_")]
