@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyro.infer import ELBO
@@ -70,23 +71,29 @@ def cheap_z(steps: int) -> dict[str, float]:
     return {"f": 5.0, "z": 0.5}
 
 
-def dynamics_first(steps: int) -> dict[str, Any]:
-    """f is silent until z has learned what moves; then z pays more, and gives back what stays."""
-    start, stop = max(1, int(0.15 * steps)), max(3, int(0.4 * steps))
+def turning(
+    steps: int, *, f: float, f_done: float, z_done: float
+) -> dict[str, Callable[[int], float]]:
+    """f is dear and z cheap for 15% of the run; then z pays more, and gives back what stays.
+
+    :param f: the first weight of f, which is 1 at the share ``f_done`` of the steps; that of z goes from 0.5
+        to 3 at ``z_done``.
+    """
+    start = max(1, int(0.15 * steps))
+
+    def end(share: float) -> int:
+        return max(start + 1, int(share * steps))
+
     return {
-        "f": piecewise_linear((start, 100.0), (start + 1, 1.0)),
-        "z": piecewise_linear((start, 0.5), (max(start + 1, stop), 3.0)),
+        "f": piecewise_linear((start, f), (end(f_done), 1.0)),
+        "z": piecewise_linear((start, 0.5), (end(z_done), 3.0)),
     }
 
 
-def settling(steps: int) -> dict[str, Any]:
-    """f is dear and z cheap until each has found its part; then z pays for what it says twice."""
-    start, stop = max(1, int(0.15 * steps)), max(3, int(0.6 * steps))
-    return {
-        "f": piecewise_linear((start, 5.0), (stop, 1.0)),
-        "z": piecewise_linear((start, 0.5), (stop, 3.0)),
-    }
-
+dynamics_first = partial(turning, f=100.0, f_done=0.15, z_done=0.4)
+"""f is silent until z has learned what moves."""
+settling = partial(turning, f=5.0, f_done=0.6, z_done=0.6)
+"""f is dear and z cheap until each has found its part."""
 
 RECIPES = {
     "elbo": Recipe(),
