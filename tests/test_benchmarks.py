@@ -113,6 +113,26 @@ def test_a_step_of_a_large_preset_is_measured_and_kept(tmp_path):
     assert found["kept"] and found["ms"] > 0 and found["kernels"] > 1000
 
 
+@pytest.mark.slow
+def test_one_pair_is_asked_strictly_and_otherwise(tmp_path, monkeypatch, capsys):
+    sizes = {"f_dim": 4, "z_dim": 2, "channels": 4, "hidden": 16}
+    pair = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    pyro_dsae.save(tmp_path / "pair", *pair)
+    out = tmp_path / "protocols.json"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    bench = importlib.import_module("protocols")
+    options = ["--sequences", "90", "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["protocols.py", str(tmp_path / "pair"), *options])
+    bench.main()
+    rows = json.loads(out.read_text())["rows"]
+    untold, strict = rows["direction not asked"], rows["strict"]
+    assert untold["action"] == strict["action_type"] >= strict["action"]
+    assert untold["static_accuracy"] == strict["static_accuracy"]
+    assert all({"static_accuracy", "action"} & {*row} for row in rows.values())
+    assert "all of these" in capsys.readouterr().out
+
+
 def test_reading_clips_is_measured_beside_a_plain_loop(tmp_path, monkeypatch):
     pytest.importorskip("av")
     out = tmp_path / "clips.json"

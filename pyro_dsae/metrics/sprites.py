@@ -41,7 +41,11 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class SpritesProtocol(Protocol[R_co]):
-    """How every protocol is called; ``num_sequences``: balanced over the actions, not all."""
+    """How every protocol is called.
+
+    ``num_sequences``: balanced over the actions, not all. ``sample``: of test sequences, draws of their
+    posteriors in place of the means; :func:`prior_samples` asks for neither.
+    """
 
     def __call__(
         self,
@@ -51,6 +55,7 @@ class SpritesProtocol(Protocol[R_co]):
         dataset: LabelledSequences,
         *,
         num_sequences: int | None = None,
+        sample: bool = False,
         batch_size: int = 64,
         seed: int = 0,
     ) -> R_co: ...
@@ -66,13 +71,14 @@ class _Bench:
         judge: Judge,
         dataset: LabelledSequences,
         num: int | None,
+        sample: bool,
         batch_size: int,
         seed: int,
     ) -> None:
         check_labelled(dataset)
         check_heads(judge, tuple(HEADS))
         self.model, self.guide, self.judge, self.dataset = model, guide, judge, dataset
-        self.batch_size, self.seed = batch_size, seed
+        self.sample, self.batch_size, self.seed = sample, batch_size, seed
         self.device = next(judge.parameters()).device
         self.index = balanced_subset(dataset.labels["action"], num, seed)
         self.labels = {name: dataset.labels[name][self.index].cpu() for name in HEADS}
@@ -103,10 +109,11 @@ def _protocol(body: Callable[[_Bench], R_co]) -> SpritesProtocol[R_co]:
         dataset: LabelledSequences,
         *,
         num_sequences: int | None = None,
+        sample: bool = False,
         batch_size: int = 64,
         seed: int = 0,
     ) -> R_co:
-        bench = _Bench(model, guide, judge, dataset, num_sequences, batch_size, seed)
+        bench = _Bench(model, guide, judge, dataset, num_sequences, sample, batch_size, seed)
         with evaluation(seed, bench.device, model, guide, judge):
             return body(bench)
 
@@ -178,7 +185,9 @@ def protocol_a(bench: _Bench) -> dict[str, dict[str, float]]:
     ['disagreement', 'kl_random', 'kl_recon']
     """
     data = bench.judged(lambda x: x)
-    recon = bench.judged(lambda x: control.reconstruct(bench.model, bench.guide, x))
+    recon = bench.judged(
+        lambda x: control.reconstruct(bench.model, bench.guide, x, sample=bench.sample)
+    )
     return {
         name: {
             "disagreement": disagreement(recon[name], data[name]),
@@ -206,7 +215,7 @@ def protocol_b(bench: _Bench) -> dict[str, float]:
     """
 
     def fresh_dynamics(x: Tensor) -> Tensor:
-        f = control.infer(bench.guide, x)["f"]
+        f = control.infer(bench.guide, x, sample=bench.sample)["f"]
         return control.generate(bench.model, f=f, num_frames=x.shape[1])
 
     log_p = bench.judged(fresh_dynamics)
@@ -230,7 +239,9 @@ def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
     """
 
     def fresh_content(x: Tensor) -> Tensor:
-        return control.generate(bench.model, z=control.infer(bench.guide, x)["z"])
+        return control.generate(
+            bench.model, z=control.infer(bench.guide, x, sample=bench.sample)["z"]
+        )
 
     log_p = bench.judged(fresh_content)["action"]
     return {**action_accuracies(log_p, bench.labels["action"]), **_inception(log_p)}
@@ -298,7 +309,9 @@ def swap(bench: _Bench) -> dict[str, float]:
     """
     partner = derangement(bench.labels, bench.seed)
     log_p = bench.judged(
-        lambda content, dynamics: control.swap(bench.model, bench.guide, content, dynamics),
+        lambda content, dynamics: control.swap(
+            bench.model, bench.guide, content, dynamics, sample=bench.sample
+        ),
         partner,
     )
     return {

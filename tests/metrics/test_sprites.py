@@ -55,8 +55,9 @@ class OracleModel(PyroModule):
 class OracleGuide(PyroModule):
     """Finds the sequence among the real ones."""
 
-    def __init__(self, model):
+    def __init__(self, model, scale=0.1):
         super().__init__()
+        self.scale = scale
         self.key, self.sizes = model.key, (model.f_dim, model.z_dim)
         self.flat = model.frames.flatten(1)
 
@@ -64,9 +65,9 @@ class OracleGuide(PyroModule):
         keys = self.key(torch.cdist(x.flatten(1), self.flat).argmin(-1))
         f, z = (8.0 * F.one_hot(k, d) for k, d in zip(keys, self.sizes, strict=True))
         with pyro.plate("sequences", len(x), dim=-1):
-            f = pyro.sample("f", dist.Normal(f, 0.1).to_event(1))
+            f = pyro.sample("f", dist.Normal(f, self.scale).to_event(1))
             z = z.unsqueeze(1).expand(-1, x.shape[1], -1)
-            pyro.sample("z", dist.Normal(z, 0.1).to_event(2))
+            pyro.sample("z", dist.Normal(z, self.scale).to_event(2))
 
 
 @pytest.fixture
@@ -94,6 +95,22 @@ def test_disentangled_oracle_is_perfect(oracle, judge, sprites):
     assert b["inception_score"] == pytest.approx(math.exp(b["h_y"] - b["h_y_given_x"]))
     assert b["h_y_given_x"] < 0.05
     assert b["h_y"] > 2.1
+
+
+def test_draws_of_the_posterior_may_hide_what_its_mean_shows(oracle, judge, sprites):
+    model, _ = oracle("disentangled")
+    pair = model, OracleGuide(model, scale=30.0)
+    protocols = (
+        (metrics.swap, "static_accuracy"),
+        (metrics.protocol_b, "static_accuracy"),
+        (metrics.protocol_b_reverse, "action"),
+    )
+    for protocol, key in protocols:
+        assert protocol(*pair, judge, sprites)[key] == 1.0
+        assert protocol(*pair, judge, sprites, sample=True)[key] < 0.7
+    drawn = metrics.protocol_a(*pair, judge, sprites, sample=True)
+    assert drawn["action"]["disagreement"] > 0.3
+    assert metrics.swap(*oracle("disentangled"), judge, sprites, sample=True)["action"] == 1.0
 
 
 def test_direction_in_f_shows_in_the_swap_and_the_reverse(oracle, judge, sprites):
@@ -276,7 +293,8 @@ def test_protocols_say_how_they_are_called():
         assert protocol.__name__ in metrics.__all__
         assert protocol.__doc__
     names = [*inspect.signature(metrics.swap).parameters]
-    assert names == ["model", "guide", "judge", "dataset", "num_sequences", "batch_size", "seed"]
+    sizes = ["num_sequences", "sample", "batch_size", "seed"]
+    assert names == ["model", "guide", "judge", "dataset", *sizes]
 
 
 def test_bad_index(make_pair, judge, sprites):
