@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .cells import over_seeds
+from .cells import over_seeds, percent
 from .results import Rows, matching, recorded, table
 
 Cell = Callable[..., str]
@@ -123,7 +123,7 @@ def protocols() -> Rows:
         return []
 
     def share(scores: Mapping[str, float], key: str) -> str:
-        return f"{100 * scores[key]:.2f}%" if key in scores else ""
+        return percent(scores[key], 2) if key in scores else ""
 
     return [
         ["", "attributes", "action", "inception score"],
