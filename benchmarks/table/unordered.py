@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from .cells import over_seeds, percent
 from .results import Rows, matching, result, table
 
@@ -58,29 +55,6 @@ def moving_digits() -> Rows:
         ["R² of z on position, cubic", place("r2"), "0.9"],
         ["R² of z on position, linear", place("r2_linear"), ""],
         ["R² of position on z, cubic", place("inverse_r2"), ""],
-    ]
-
-
-@table
-def digits_by_frames() -> Rows:
-    """By guide and the number of frames that f is inferred from; empty without results."""
-    guides = {"Pairwise": "moving_mnist_quick*", "Pooled": "moving_mnist_pooled*"}
-    found = {
-        guide: [run for run in matching(name) if "by_frames" in run]
-        for guide, name in guides.items()
-    }
-    if not all(found.values()):
-        return []
-    numbers = [*found["Pairwise"][0]["by_frames"]]
-
-    def kept(runs: list[dict[str, Any]]) -> Iterator[str]:
-        for n in numbers:
-            yield over_seeds(run["by_frames"][n]["digit_consistency"] for run in runs)
-        yield over_seeds(run["grid"]["digit_consistency"] for run in runs)
-
-    return [
-        ["f from N frames", *numbers, "20"],
-        *([f"`{guide}`", *kept(runs)] for guide, runs in found.items()),
     ]
 
 
