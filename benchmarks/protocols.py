@@ -20,6 +20,8 @@ import pyro_dsae
 from pyro_dsae import metrics
 from pyro_dsae.data import ProceduralSprites, Sprites, cache_dir
 
+SHOWN = ("static_accuracy", "action", "inception_score")
+
 
 def everyone(train: Any, test: Any) -> Any:
     """The characters of both, for a judge that knows them all."""
@@ -72,13 +74,11 @@ def main() -> None:
     }
     rows["all of these"] = {**relaxed, "action": relaxed["action_type"]}
     for name, scores in rows.items():
-        print(f"{name:34}" + "".join(f"  {k} {scores[k]:.4f}" for k in KEYS if k in scores))
+        print(f"{name:34}" + "".join(f"  {k} {scores[k]:.4f}" for k in SHOWN if k in scores))
     accuracy = {name: judge.accuracy for name, judge in judges.items()}
     settings = record(sequences=args.sequences, seed=args.seed)
     write({"rows": rows, "judges": accuracy, "run": settings}, args.out)
 
-
-KEYS = ("static_accuracy", "action", "inception_score")
 
 if __name__ == "__main__":
     main()

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import copy
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,12 @@ def draw(run: Run, pair: Pair, test: Any, seed: int) -> None:
 
 
 def compression(
-    run: Run, preset: Preset, args: argparse.Namespace, train: Any, test: Any
+    run: Run,
+    preset: Preset,
+    make: Callable[[str], Pair],
+    args: argparse.Namespace,
+    train: Any,
+    test: Any,
 ) -> dict[str, Any]:
     """Rate and distortion over weights of the KL terms: of sequences, and of one frame after the other.
 
@@ -118,9 +125,7 @@ def compression(
             part.options.steps, part.options.batch_size = steps, batch
             run.say(f"{kind}, KL weighted {weight:g}")
             model, guide = part.trained(
-                lambda: make_pair(
-                    preset, args.guides[0], model=MODELS[args.model], viewed=args.views
-                ),
+                lambda: make(args.guides[0]),
                 data,
                 preset,
                 kl_weights=lambda _, weight=weight: {"f": weight, "z": weight},
@@ -238,6 +243,7 @@ def main() -> None:
         draw(part, pair, test, args.seed)
         return figures
 
+    make = partial(make_pair, preset, model=MODELS[args.model], viewed=args.views)
     comparison = Comparison(run)
     first: dict[str, Pair] = {}
     joint: nn.Module | None = None
@@ -246,9 +252,7 @@ def main() -> None:
 
         def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
             guide_name = args.guides[0] if name == "joint" else name
-            model, guide = make_pair(
-                preset, guide_name, model=MODELS[args.model], viewed=args.views
-            )
+            model, guide = make(guide_name)
             if joint is not None:
                 model.load_state_dict(joint.state_dict())
                 model.requires_grad_(False)
@@ -259,7 +263,7 @@ def main() -> None:
         if row["seed"] == args.seed:
             first[name] = trained
 
-    rates = compression(run, preset, args, train, test) if args.rates else {}
+    rates = compression(run, preset, make, args, train, test) if args.rates else {}
     run.alone()
     draw_fits(run, first, some_of_each(run, test, args), min(args.samples, 200), args.seed)
     write_rows(comparison.rows, run.out / "runs.csv")

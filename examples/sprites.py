@@ -86,7 +86,7 @@ def make_pair(
     shared = {"prior": made.prior} if guide == "structured" else {}
     strips = views.ShuffleStrips(preset.size // 16)
     few = preset.few_frames
-    hidden = {
+    looks = {
         "content_view": strips if few else nn.Sequential(views.FewFrames(2), strips),
         "dynamics_view": views.Recolour(),
     }
@@ -94,7 +94,7 @@ def make_pair(
         frame,
         content_encoder=True,
         few_frames=few,
-        **(hidden if viewed else {}),
+        **(looks if viewed else {}),
         **shared,
         **sizes,
     )

@@ -89,6 +89,7 @@ def test_the_moving_mnist_example(run, tmp_path, data_root):
     )
     assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
     assert set(figures["position"]) >= {"r2", "r2_linear"}
+    assert set(figures["by_frames"]) == {"2", "4", "8"}
     assert figures["classifier"] > 0.95
     run("moving_mnist", *options, "--evaluate", "out/model", "--out", "again")
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())

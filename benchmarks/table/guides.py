@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .cells import code, percent, spread
-from .results import Rows, recorded, result, table
+from .results import Rows, result, table
 
 GUIDES = ("factorised", "full", "pairwise")
 
@@ -88,19 +88,17 @@ def annealing() -> Rows:
 @table
 def rates() -> Rows:
     """With the views."""
-    return _rates(recorded("compare_guides_rates"))
+    return _rates(result("compare_guides_rates")["rates"])
 
 
 @table
 def rates_without_views() -> Rows:
-    """Of the bare ELBO; empty without results."""
-    return _rates(recorded("compare_guides_rates_no_views"))
+    """Of the bare ELBO."""
+    return _rates(result("compare_guides_rates_no_views")["rates"])
 
 
-def _rates(results: list[dict[str, Any]]) -> Rows:
-    if not results:
-        return []
-    whole, single = (results[0]["rates"][key] for key in ("sequences", "frames"))
+def _rates(by_kind: dict[str, Any]) -> Rows:
+    whole, single = (by_kind[key] for key in ("sequences", "frames"))
 
     def cells(scores: dict[str, float]) -> list[str]:
         bits = [scores[f"{key}bits_per_frame"] for key in ("", "f_", "z_")]

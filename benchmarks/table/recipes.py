@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .cells import over_seeds, percent
+from .cells import over_seeds
 from .results import Rows, matching, recorded, table
 
 Cell = Callable[..., str]
@@ -113,27 +113,3 @@ def default_asked() -> Rows:
             row += [f"{title} {over_seeds(values, **how)}", aim]
         rows.append(row)
     return rows
-
-
-@table
-def protocols() -> Rows:
-    """One pair under protocols of different strictness; empty without results."""
-    results = recorded("protocols_lpc_64")
-    if not results:
-        return []
-
-    def share(scores: Mapping[str, float], key: str) -> str:
-        return percent(scores[key], 2) if key in scores else ""
-
-    return [
-        ["", "attributes", "action", "inception score"],
-        *(
-            [
-                name,
-                share(scores, "static_accuracy"),
-                share(scores, "action"),
-                f"{scores['inception_score']:.3f}" if "inception_score" in scores else "",
-            ]
-            for name, scores in results[0]["rows"].items()
-        ),
-    ]

@@ -173,3 +173,27 @@ def paper_sprites() -> Rows:
             for head, theirs in paper.items()
         ),
     ]
+
+
+@table
+def protocols() -> Rows:
+    """One pair under protocols of different strictness; empty without results."""
+    results = recorded("protocols_lpc_64")
+    if not results:
+        return []
+
+    def share(scores: dict[str, float], key: str) -> str:
+        return percent(scores[key], 2) if key in scores else ""
+
+    return [
+        ["", "attributes", "action", "inception score"],
+        *(
+            [
+                name,
+                share(scores, "static_accuracy"),
+                share(scores, "action"),
+                f"{scores['inception_score']:.3f}" if "inception_score" in scores else "",
+            ]
+            for name, scores in results[0]["rows"].items()
+        ),
+    ]
