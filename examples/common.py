@@ -55,7 +55,8 @@ class Preset:
     prior: str | dict[str, Any] = "autoregressive"
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
-    decoder_rate: float | None = None  # of Muon, in place of Adam
+    muon_rate: float | None = None  # in place of Adam
+    muon_for: str = "decoder"  # or "all": whose matrices
     few_frames: int | None = None  # of which f is inferred in evaluation too
     kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
 
@@ -65,12 +66,16 @@ class Preset:
         names = ("f_dim", "z_dim", "channels", "hidden", "patch")
         return {name: getattr(self, name) for name in names}
 
-    def optimizer(self, model: nn.Module) -> Callable[[Sequence[nn.Parameter]], Muon] | None:
-        """Muon for the decoder, where there is a rate for it; or None, Adam for all."""
-        rate = self.decoder_rate
+    def optimizer(
+        self, model: nn.Module, guide: nn.Module
+    ) -> Callable[[Sequence[nn.Parameter]], Muon] | None:
+        """Muon for the matrices of the decoder, or of all, where there is a rate; or None, Adam."""
+        rate = self.muon_rate
         if rate is None:
             return None
-        return lambda params: Muon(params, self.lr, matrices=model.decoder.parameters(), rate=rate)
+        parts = (model, guide) if self.muon_for == "all" else (model.decoder,)
+        matrices = [p for part in parts for p in part.parameters()]
+        return lambda params: Muon(params, self.lr, matrices=matrices, rate=rate)
 
 
 SMALL = Preset(
@@ -294,7 +299,7 @@ class Run:
             num_frames=num_frames(steps),
             labels=labels,
             elbo=elbo,
-            optimizer=preset.optimizer(model),
+            optimizer=preset.optimizer(model, guide),
             checkpoint_dir=self.checkpoints,
             resume=options.resume,
             device=options.device,

@@ -48,6 +48,8 @@ PRESETS = {
         batch_size=32,
         steps=5000,
         lr=3e-3,
+        muon_rate=0.02,
+        muon_for="all",
         digit_size=20,
         pooled=True,
     ),
@@ -103,6 +105,12 @@ def main() -> None:
     options.add_argument(
         "--published", type=Path, metavar="ROOT", help="also score the 10,000 published sequences"
     )
+    options.add_argument(
+        "--validate",
+        action="store_true",
+        help="learn from five sixths of the training digits, and evaluate on the others in place of the test "
+        "digits: to choose settings by",
+    )
     args = options.parse_args()
     run = Run(options, args)
     preset = run.preset(PRESETS)
@@ -111,23 +119,25 @@ def main() -> None:
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None
+    splits = ("learn", "validation") if args.validate else ("train", "test")
     with run.reading():
-        sets = {
-            split: MovingDigits(
+        train, test = (
+            MovingDigits(
                 root or CACHE / "mnist",
                 split,
                 num_digits=args.digits,
-                num_sequences=20_000 if split == "train" else args.judged,
+                num_sequences=number,
                 size=preset.size,
                 digit_size=preset.digit_size,
                 download=root is None,
                 transform=some,
                 seed=args.seed,
             )
-            for split, some in (("train", drawn), ("test", None))
-        }
+            for split, number, some in zip(
+                splits, (20_000, args.judged), (drawn, None), strict=True
+            )
+        )
         published = MovingMNIST(args.published) if args.published else None
-    train, test = sets["train"], sets["test"]
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
     model, guide = run.trained(
         lambda: make_pair(preset, args.model, args.guide), train, preset, kl_weights=weights
@@ -149,7 +159,7 @@ def main() -> None:
         device=run.device,
     )
     figures["classifier"] = classifier.accuracy
-    run.say("evaluation on test digits")
+    run.say(f"evaluation on {test.split} digits")
     digits, places, held = test.digits, test.positions, metrics.matched_position_r2
     if args.digits == 1:
         digits, places, held = digits[:, 0], places[:, :, 0], metrics.position_r2
@@ -157,6 +167,7 @@ def main() -> None:
     figures["grid"] = kept(x, digits=digits)
     figures["by_frames"] = {str(n): kept(x[:, :n], digits=digits) for n in SEEN if n < x.shape[1]}
     figures["position"] = held(guide, x, places)
+    figures["split"] = test.split
     figures["elbo"] = run.elbo(model, guide, train.sequences(torch.arange(len(test))), x)
     if published is not None:
         figures["elbo"]["published"] = pyro_dsae.evaluate_elbo(model, guide, published)["elbo"]

@@ -31,7 +31,7 @@ _LPC = replace(
     size=64,
     patch=2,
     steps=10_000,
-    decoder_rate=0.02,
+    muon_rate=0.02,
     few_frames=2,
     kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
 )

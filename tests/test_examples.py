@@ -95,9 +95,10 @@ def test_the_moving_mnist_example(run, tmp_path, data_root):
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert {**again, "run": figures["run"]} == figures
 
-    two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two"]
-    run("moving_mnist", *options, *two)
+    two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two", "--validate"]
+    assert "the first 7500 of MNIST's first 9000" in run("moving_mnist", *options, *two)
     figures = figures_of(tmp_path / "two", "samples.png timeline.png")
+    assert figures["split"] == "validation"
     assert set(figures["grid"]) >= {"digit_consistency", "verdict_consistency", "source_accuracy"}
     assert set(figures["position"]) == {"inverse_r2", "chance"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .cells import percent
-from .results import Rows, result, table
+from .cells import averaged, over_seeds, percent
+from .results import Rows, matching, result, table
 
 BALLS = {"stochastic": "stochastic", "lstm_f": "LSTM-f", "lstm_c": "LSTM-c"}
 NO_MODEL = {
@@ -16,13 +16,20 @@ NO_MODEL = {
 }
 
 
+def seeds(name: str) -> list[dict[str, Any]]:
+    """What the runs that have trained a model say of it."""
+    kinds = ("reconstruction", "prediction", "physics", "models")
+    runs = [run for run in matching("bouncing_ball_long*") if name in run["models"]]
+    return [{kind: run[kind][name] for kind in kinds} for run in runs]
+
+
 def missing(scores: dict[str, Any], *numbers: str, unit: str = "") -> list[str]:
     """Incorrect pixels in %."""
     return [f"{100 * scores[number]['mean']:.2f}{unit}" for number in numbers]
 
 
 def motion(physics: dict[str, Any], digits: int = 0) -> list[str]:
-    """Frames with one ball; free steps that are off; how far a ball moves."""
+    """Frames with one ball; by how much its free steps are off."""
     steps = physics["speed_error"]
     return [
         percent(physics["one_ball"], digits),
@@ -32,7 +39,7 @@ def motion(physics: dict[str, Any], digits: int = 0) -> list[str]:
 
 @table
 def ball() -> Rows:
-    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
+    alone = result("bouncing_ball_baselines")
     names = {
         "stochastic": "`DSAE`, dynamics drawn at every step",
         "lstm_f": "`LSTMf`, from one z at the start",
@@ -41,9 +48,17 @@ def ball() -> Rows:
     rows = [["", "rebuilt", "5 missing", "15", "25", "frames with one ball, T = 100"]]
     rows[0].append("its steps are off by")
     for name, shown in names.items():
-        errors = missing(run["prediction"][name], "5", "15", "25", unit="%")
-        rebuilt = percent(run["reconstruction"][name], 2)
-        rows.append([shown, rebuilt, *errors, *motion(run["physics"][name])])
+        runs = seeds(name)
+        rebuilt = over_seeds((run["reconstruction"] for run in runs), 2)
+        errors = [
+            over_seeds((run["prediction"][number]["mean"] for run in runs), 2)
+            for number in ("5", "15", "25")
+        ]
+        moves = [
+            over_seeds((run["physics"][key] for run in runs), 0)
+            for key in ("one_ball", "speed_error")
+        ]
+        rows.append([shown, rebuilt, *errors, *moves])
     for name, shown in NO_MODEL.items():
         errors = missing(alone[name]["prediction"], "5", "15", "25", unit="%")
         rows.append([shown, "", *errors, *motion(alone[name]["physics"])])
@@ -52,7 +67,8 @@ def ball() -> Rows:
 
 @table
 def ball_all() -> Rows:
-    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
+    """Means over seeds."""
+    alone = result("bouncing_ball_baselines")
     numbers = ("5", "10", "15", "20", "25")
     rows = [["", "rebuilt", *numbers[:-1], "25 missing", "best of 20, 25 missing"]]
     rows[0] += ["one ball, T = 100", "its steps are off by"]
@@ -62,8 +78,9 @@ def ball_all() -> Rows:
         rows.append([shown, rebuilt, *missing(errors, *numbers), best, *motion(physics, 1)])
 
     for name, shown in BALLS.items():
-        rebuilt = f"{100 * run['reconstruction'][name]:.2f}"
-        row(shown, rebuilt, run["prediction"][name], run["physics"][name])
+        run = averaged(seeds(name))
+        rebuilt = f"{100 * run['reconstruction']:.2f}"
+        row(shown, rebuilt, run["prediction"], run["physics"])
     for name, shown in NO_MODEL.items():
         row(shown, "", alone[name]["prediction"], alone[name]["physics"])
     return rows
@@ -71,11 +88,11 @@ def ball_all() -> Rows:
 
 @table
 def paper_ball() -> Rows:
-    run, alone = result("bouncing_ball_long"), result("bouncing_ball_baselines")
+    alone = result("bouncing_ball_baselines")
     numbers = ("5", "15", "25")
     rows = [["", *numbers]]
     for name, shown in {**BALLS, "stochastic": "stochastic (`DSAE`)"}.items():
-        rows.append([shown, *missing(run["prediction"][name], *numbers)])
+        rows.append([shown, *missing(averaged(seeds(name))["prediction"], *numbers)])
     for name, shown in NO_MODEL.items():
         rows.append([shown, *missing(alone[name]["prediction"], *numbers)])
     return rows
@@ -84,11 +101,10 @@ def paper_ball() -> Rows:
 @table
 def ball_rates() -> Rows:
     """Bits a frame, of 30: what the latents cost, and what is then left of the frames."""
-    found = result("bouncing_ball_long")["models"]
     bit = 30 * math.log(2)
     rows = [["", "rate: bits a frame", "of it z", "distortion"]]
     for name, shown in BALLS.items():
-        elbo = found[name]["elbo"]
+        elbo = averaged(seeds(name))["models"]["elbo"]
         rate = elbo["kl_f"] + elbo["kl_z"]
         cells = (rate / bit, elbo["kl_z"] / bit, (-elbo["test"] - rate) / bit)
         rows.append([shown, *(f"{bits:.1f}" for bits in cells)])

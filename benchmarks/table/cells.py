@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable
+from typing import Any
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -36,6 +37,14 @@ def over_seeds(
     found = min(scaled), statistics.fmean(scaled), max(scaled)
     low, mean, high = (f"{value:.{digits}f}" for value in found)
     return f"{mean}{unit}" + (f" ({low} to {high})" if low != high else "")
+
+
+def averaged(runs: list[Any]) -> Any:
+    """The mean of every figure of runs that are laid out alike; of what is no number, the first's."""
+    first = runs[0]
+    if isinstance(first, dict):
+        return {key: averaged([run[key] for run in runs]) for key in first}
+    return statistics.fmean(runs) if isinstance(first, (int, float)) else first
 
 
 def code(names: Iterable[str]) -> list[str]:

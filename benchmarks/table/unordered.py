@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from .cells import over_seeds, percent
+from .cells import averaged, over_seeds, percent
 from .results import Rows, matching, result, table
 
 
 @table
 def unordered() -> Rows:
-    digits, faces = matching("moving_mnist_quick*"), result("faces_orl_people")
-    sheets = result("sheets_procedural_guides")["static_accuracy"]
+    digits, faces = matching("moving_mnist_quick*"), matching("faces_orl_people*")
+    four = [run["static_accuracy"]["4"] for run in matching("sheets_procedural_guides*")]
     return [
         ["", "", "target"],
         [
@@ -24,16 +24,17 @@ def unordered() -> Rows:
         ],
         [
             "sheets: attributes right, f from 4 poses, z from others'",
-            percent(sheets["4"], 2),
+            over_seeds(four, 2),
             "95%",
         ],
         *(
             [
-                f"faces{how}: nearest half is of the same person, f (raw pixels)",
-                f"{percent(faces[key]['f'])} ({percent(faces[key]['pixels'])})",
-                "above pixels",
+                f"faces{how}: nearest half is of the same person, by {name}",
+                over_seeds(run[key][feature] for run in faces),
+                target,
             ]
             for how, key in (("", "nearest"), (", moved and lit", "nearest_moved"))
+            for name, feature, target in (("f", "f", "above pixels"), ("raw pixels", "pixels", ""))
         ),
     ]
 
@@ -80,8 +81,8 @@ def two_digits() -> Rows:
 
 @table
 def sheets() -> Rows:
-    guides = result("sheets_procedural_guides")["guides"]
-    guides = {**guides, "pooled": result("sheets_procedural_pooled")}
+    runs = averaged([run["guides"] for run in matching("sheets_procedural_guides*")])
+    guides = {**runs, "pooled": averaged(matching("sheets_procedural_pooled*"))}
     frames = guides["pairwise"]["static_accuracy"]
     return [
         ["f from N frames", *frames],
@@ -104,8 +105,8 @@ FACES = {
 
 @table
 def faces_by_people() -> Rows:
-    """Whose is the nearest half, or single picture, by the number of people learnt from."""
-    by = result("faces_orl_people")["by_people"]
+    """Whose is the nearest half, or single picture, by the number of people learnt from: means over seeds."""
+    by = averaged([run["by_people"] for run in matching("faces_orl_people*")])
     rows = [["nearest is of the same person; people to learn from", *by]]
     for shown, (key, single, feature) in FACES.items():
         shares = [found[key]["single"] if single else found[key] for found in by.values()]
