@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,16 +67,12 @@ class Preset:
         names = ("f_dim", "z_dim", "channels", "hidden", "patch")
         return {name: getattr(self, name) for name in names}
 
-    def optimizer(
-        self, model: nn.Module, guide: nn.Module
-    ) -> Callable[[Sequence[nn.Parameter]], Muon] | None:
+    def optimizer(self, model: nn.Module) -> Callable[..., Muon] | None:
         """Muon for the matrices of the decoder, or of all, where there is a rate; or None, Adam."""
-        rate = self.muon_rate
-        if rate is None:
+        if self.muon_rate is None:
             return None
-        parts = (model, guide) if self.muon_for == "all" else (model.decoder,)
-        matrices = [p for part in parts for p in part.parameters()]
-        return lambda params: Muon(params, self.lr, matrices=matrices, rate=rate)
+        matrices = None if self.muon_for == "all" else [*model.decoder.parameters()]
+        return partial(Muon, lr=self.lr, matrices=matrices, rate=self.muon_rate)
 
 
 SMALL = Preset(
@@ -299,7 +296,7 @@ class Run:
             num_frames=num_frames(steps),
             labels=labels,
             elbo=elbo,
-            optimizer=preset.optimizer(model, guide),
+            optimizer=preset.optimizer(model),
             checkpoint_dir=self.checkpoints,
             resume=options.resume,
             device=options.device,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -257,7 +258,9 @@ class OnDigits(Task):
                     self.splits, (RandomFrames(self.preset.frames), None), strict=True
                 )
             )
-        self.known = Known(self.preset.frames, len(self.train))
+        num_frames = self.test.sequences(torch.arange(1)).shape[1]
+        seen = self.preset.frames / num_frames
+        self.known = Known(self.preset.frames, len(self.train), seen=seen)
 
     def prepare(self) -> None:
         train, test = self.train, self.test
@@ -401,7 +404,7 @@ def main() -> None:
                 task.data(recipe),
                 task.preset,
                 judge,
-                kl_weights=recipe.kl_weights,
+                kl_weights=partial(recipe.weights, task.known),
                 elbo=recipe.elbo(task.known),
             )
         except NonFiniteLossError as error:

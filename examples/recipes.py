@@ -38,6 +38,8 @@ class Known:
     """One under which content stays, and one under which motion does."""
     group: str | None = None
     """The label of sequences that share their content."""
+    seen: float = 1.0
+    """Share of a sequence's frames that a step sees."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Recipe:
     """By the number of steps, as ``fit`` takes them."""
     needs: str | None = None
     """What must be known of the data, ``views`` or ``group``."""
+
+    def weights(self, known: Known, steps: int) -> Mapping[str, Any]:
+        """Of whole sequences: f is paid once for all of their frames, of which a step may see some."""
+        weights = self.kl_weights(steps)
+        if known.seen == 1:
+            return weights
+        f = weights.get("f", 1.0)
+        return {**weights, "f": (lambda step: known.seen * (f(step) if callable(f) else f))}
 
 
 def one_frame(known: Known) -> dict[str, Any]:

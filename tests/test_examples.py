@@ -566,7 +566,7 @@ def test_a_recipe_that_asks_for_what_is_not_known(examples):
             data,
             steps=2,
             batch_size=4,
-            kl_weights=recipe.kl_weights(2),
+            kl_weights=recipe.weights(known, 2),
             elbo=recipe.elbo(known),
             device="cpu",
             progress=False,
@@ -578,6 +578,22 @@ def test_a_recipe_that_asks_for_what_is_not_known(examples):
         "views",
         "grouped",
     }
+
+
+def test_content_is_paid_once_for_frames_of_which_a_step_sees_some(examples):
+    """As the ELBO of 20 frames has it, for a step that sees 2 of them: a tenth of each weight of f."""
+    recipes = examples["recipes"]
+    whole, some = (recipes.Known(2, 8, seen=seen) for seen in (1.0, 0.1))
+    for name, first in (("elbo", 1.0), ("weights", 5.0), ("settling", 5.0)):
+        recipe = recipes.RECIPES[name]
+        at = [
+            weight(0) if callable(weight) else weight
+            for known in (whole, some)
+            for weight in [recipe.weights(known, 20).get("f", 1.0)]
+        ]
+        assert at == pytest.approx([first, 0.1 * first]), name
+    z = recipes.RECIPES["weights"].weights(some, 20)["z"]
+    assert z == recipes.RECIPES["weights"].weights(whole, 20)["z"] == 0.5
 
 
 SMALL_SPRITES = """

@@ -44,7 +44,7 @@ class Muon(torch.optim.Adam):
 
     :param params: all that is trained, as ``fit`` gives them to its ``optimizer``.
     :param lr: Adam's rate.
-    :param matrices: such as ``model.decoder.parameters()``.
+    :param matrices: such as ``model.decoder.parameters()``; None: all that is trained.
     :param rate: :math:`\eta`.
     :raises ValueError: if none of the ``matrices`` is among ``params``, or a rate is not positive.
     """
@@ -54,10 +54,11 @@ class Muon(torch.optim.Adam):
         params: Iterable[nn.Parameter],
         lr: float = 1e-3,
         *,
-        matrices: Iterable[nn.Parameter],
+        matrices: Iterable[nn.Parameter] | None = None,
         rate: float = 0.02,
     ) -> None:
-        params, named = [*params], {id(p) for p in matrices if p.ndim > 1}
+        params = [*params]
+        named = {id(p) for p in (params if matrices is None else matrices) if p.ndim > 1}
         turned = [p for p in params if id(p) in named]
         others = [p for p in params if id(p) not in named]
         for name, value in (("lr", lr), ("rate", rate)):

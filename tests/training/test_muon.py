@@ -109,6 +109,12 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(make_pair, x, tmp_path):
     assert run("broken", None, resume=True) == whole
 
 
+def test_of_all_that_is_trained_the_matrices_are_turned():
+    w, b = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2))
+    others, turned = Muon([w, b], 1e-2).param_groups
+    assert turned["params"] == [w] and others["params"] == [b] and turned["lr"] == 0.02
+
+
 def test_bad_arguments_are_refused():
     w, b = nn.Parameter(torch.zeros(2, 2)), nn.Parameter(torch.zeros(2))
     with pytest.raises(ValueError, match="matrices must be among params, of two axes and more"):
