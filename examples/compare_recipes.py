@@ -50,6 +50,7 @@ from pyro_dsae.training import NonFiniteLossError
 
 GROUP = 4  # sequences of one content in a batch, where the recipe knows of it
 FRAME_JUDGE = 1200  # steps of the judge of single frames
+MUON = 0.02  # its rate
 LATENTS = {
     "disentanglement": "D",
     "completeness": "C",
@@ -351,6 +352,11 @@ def main() -> None:
         "--judged", type=at_least(34), default=450, metavar="N", help="test sequences, 34 or more"
     )
     options.add_argument(
+        "--muon",
+        choices=("decoder", "all"),
+        help=f"whose matrices Muon moves, at {MUON} (default: as the preset has it)",
+    )
+    options.add_argument(
         "--validate",
         action="store_true",
         help="hold out some of the training characters, digits or speakers, and judge by them in place of "
@@ -380,7 +386,10 @@ def main() -> None:
             lacking = f"{row['data']} has no {recipe.needs}"
             comparison.rows.append({**row, "knows": recipe.knows, "reason": lacking})
             continue
-        batch_size = given or task.preset.batch_size
+        preset = task.preset
+        if args.muon:
+            preset = replace(preset, muon_rate=MUON, muon_for=args.muon)
+        batch_size = given or preset.batch_size
         per_step = batch_size // GROUP if recipe.needs == "group" else batch_size
         run.options.batch_size = max(1, per_step)  # groups of GROUP sequences are read as one
 
@@ -402,7 +411,7 @@ def main() -> None:
                 row,
                 lambda task=task, recipe=recipe: task.make_pair(recipe),
                 task.data(recipe),
-                task.preset,
+                preset,
                 judge,
                 kl_weights=partial(recipe.weights, task.known),
                 elbo=recipe.elbo(task.known),

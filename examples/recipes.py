@@ -24,6 +24,7 @@ from pyro_dsae.objectives import (
 from pyro_dsae.views import FewFrames, View
 
 ONE_FRAME = "what stays shows in any one frame"
+ANY_FRAMES = "what stays shows in frames of any number and order"
 VIEWS = "which map keeps content, and which motion"
 
 
@@ -68,6 +69,11 @@ class Recipe:
 def one_frame(known: Known) -> dict[str, Any]:
     """q(f | .) sees one frame, drawn at random."""
     return {"content_view": FewFrames(1)}
+
+
+def any_frames(known: Known) -> dict[str, Any]:
+    """q(f | .) sees some frames, as many as chance has it, in random order."""
+    return {"content_view": FewFrames((1, known.num_frames))}
 
 
 def both_views(known: Known) -> dict[str, Any]:
@@ -117,6 +123,10 @@ RECIPES = {
     "settling": Recipe("that motion saves more than content", kl_weights=settling),
     "one_frame_settling": Recipe(
         f"{ONE_FRAME}, and motion saves more", options=one_frame, kl_weights=settling
+    ),
+    "any_frames": Recipe(ANY_FRAMES, options=any_frames),
+    "any_frames_settling": Recipe(
+        f"{ANY_FRAMES}, and motion saves more", options=any_frames, kl_weights=settling
     ),
     "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
     "total_correlation": Recipe(elbo=lambda known: TotalCorrelation(5.0, size=known.size)),
