@@ -51,6 +51,7 @@ from pyro_dsae.training import NonFiniteLossError
 GROUP = 4  # sequences of one content in a batch, where the recipe knows of it
 FRAME_JUDGE = 1200  # steps of the judge of single frames
 MUON = 0.02  # its rate
+WINDOW = 20  # frames of a segment of an utterance
 LATENTS = {
     "disentanglement": "D",
     "completeness": "C",
@@ -300,7 +301,9 @@ class OnSpeech(Task):
         self.preset = speech.PRESETS[args.preset]
         with run.reading():
             self.train, self.test = speech.load(root, 0.15, 0, validate=args.validate)
-        self.known = Known(20, len(self.train), group="speaker")
+        of_each = self.train.labels["utterance"].bincount().float().mean().item()
+        window = WINDOW / (WINDOW + speech.HOP * (of_each - 1))
+        self.known = Known(WINDOW, len(self.train), group="speaker", window=window)
 
     def make_pair(self, recipe: Recipe) -> Pair:
         frame, sizes = (self.preset.size,), self.preset.networks

@@ -41,6 +41,8 @@ class Known:
     """The label of sequences that share their content."""
     seen: float = 1.0
     """Share of a sequence's frames that a step sees."""
+    window: float = 1.0
+    """Share of a recording, with one content, that a sequence is."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,17 @@ class Recipe:
     needs: str | None = None
     """What must be known of the data, ``views`` or ``group``."""
 
+    recording: bool = False
+    """Whether f is paid once for a whole recording, and not for each window of it."""
+
     def weights(self, known: Known, steps: int) -> Mapping[str, Any]:
-        """Of whole sequences: f is paid once for all of their frames, of which a step may see some."""
+        """f is paid once for all frames of a sequence, of which a step may see some."""
         weights = self.kl_weights(steps)
-        if known.seen == 1:
+        share = known.seen * (known.window if self.recording else 1.0)
+        if share == 1:
             return weights
         f = weights.get("f", 1.0)
-        return {**weights, "f": (lambda step: known.seen * (f(step) if callable(f) else f))}
+        return {**weights, "f": (lambda step: share * (f(step) if callable(f) else f))}
 
 
 def one_frame(known: Known) -> dict[str, Any]:
@@ -88,12 +94,12 @@ def cheap_z(steps: int) -> dict[str, float]:
 
 
 def turning(
-    steps: int, *, f: float, f_done: float, z_done: float
+    steps: int, *, f: float, f_done: float, z_done: float, z: float = 3.0
 ) -> dict[str, Callable[[int], float]]:
     """f is dear and z cheap for 15% of the run; then z pays more, and gives back what stays.
 
-    :param f: the first weight of f, which is 1 at the share ``f_done`` of the steps; that of z goes from 0.5
-        to 3 at ``z_done``.
+    :param f: the first weight of f, which is 1 at the share ``f_done`` of the steps.
+    :param z: the last weight of z, which is 0.5 at first, at the share ``z_done``.
     """
     start = max(1, int(0.15 * steps))
 
@@ -102,7 +108,7 @@ def turning(
 
     return {
         "f": piecewise_linear((start, f), (end(f_done), 1.0)),
-        "z": piecewise_linear((start, 0.5), (end(z_done), 3.0)),
+        "z": piecewise_linear((start, 0.5), (end(z_done), z)),
     }
 
 
@@ -126,7 +132,10 @@ RECIPES = {
     ),
     "any_frames": Recipe(ANY_FRAMES, options=any_frames),
     "any_frames_settling": Recipe(
-        f"{ANY_FRAMES}, and motion saves more", options=any_frames, kl_weights=settling
+        f"{ANY_FRAMES}, and motion saves more",
+        options=any_frames,
+        kl_weights=settling,
+        recording=True,
     ),
     "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
     "total_correlation": Recipe(elbo=lambda known: TotalCorrelation(5.0, size=known.size)),

@@ -592,6 +592,9 @@ def test_content_is_paid_once_for_frames_of_which_a_step_sees_some(examples):
             for weight in [recipe.weights(known, 20).get("f", 1.0)]
         ]
         assert at == pytest.approx([first, 0.1 * first]), name
+    window = recipes.Known(2, 8, window=0.1)
+    assert recipes.RECIPES["settling"].weights(window, 20)["f"](0) == 5.0
+    assert recipes.RECIPES["any_frames_settling"].weights(window, 20)["f"](0) == pytest.approx(0.5)
     z = recipes.RECIPES["weights"].weights(some, 20)["z"]
     assert z == recipes.RECIPES["weights"].weights(whole, 20)["z"] == 0.5
 

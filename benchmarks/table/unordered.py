@@ -60,6 +60,24 @@ def moving_digits() -> Rows:
 
 
 @table
+def digits_by_frames() -> Rows:
+    """Frames over the grid that keep the digit, by guide and the number of frames f is inferred from."""
+    guides = {"Pairwise": "moving_mnist_quick*", "Pooled": "moving_mnist_pooled*"}
+    seen = [*matching(guides["Pairwise"])[0]["by_frames"]]
+
+    def kept(pattern: str) -> list[str]:
+        runs = matching(pattern)
+        found = [[run["by_frames"][n] for run in runs] for n in seen]
+        found.append([run["grid"] for run in runs])
+        return [over_seeds(grid["digit_consistency"] for grid in grids) for grids in found]
+
+    return [
+        ["f from N frames", *seen, "20"],
+        *([f"`{guide}`", *kept(pattern)] for guide, pattern in guides.items()),
+    ]
+
+
+@table
 def two_digits() -> Rows:
     run = result("moving_mnist_two_digits")
     grid, place = run["grid"], run["position"]
