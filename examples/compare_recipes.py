@@ -261,8 +261,8 @@ class OnDigits(Task):
                 )
             )
         num_frames = self.test.sequences(torch.arange(1)).shape[1]
-        seen = self.preset.frames / num_frames
-        self.known = Known(self.preset.frames, len(self.train), seen=seen)
+        share = self.preset.frames / num_frames
+        self.known = Known(self.preset.frames, len(self.train), share=share)
 
     def prepare(self) -> None:
         train, test = self.train, self.test
@@ -302,8 +302,8 @@ class OnSpeech(Task):
         with run.reading():
             self.train, self.test = speech.load(root, 0.15, 0, validate=args.validate)
         of_each = self.train.labels["utterance"].bincount().float().mean().item()
-        window = WINDOW / (WINDOW + speech.HOP * (of_each - 1))
-        self.known = Known(WINDOW, len(self.train), group="speaker", window=window)
+        share = WINDOW / (WINDOW + speech.HOP * (of_each - 1))
+        self.known = Known(WINDOW, len(self.train), group="speaker", share=share)
 
     def make_pair(self, recipe: Recipe) -> Pair:
         frame, sizes = (self.preset.size,), self.preset.networks
@@ -357,7 +357,7 @@ def main() -> None:
     options.add_argument(
         "--muon",
         choices=("decoder", "all"),
-        help=f"whose matrices Muon moves, at {MUON} (default: as the preset has it)",
+        help=f"whose matrices Muon moves, at {MUON} (default: Adam for all)",
     )
     options.add_argument(
         "--validate",
@@ -389,10 +389,7 @@ def main() -> None:
             lacking = f"{row['data']} has no {recipe.needs}"
             comparison.rows.append({**row, "knows": recipe.knows, "reason": lacking})
             continue
-        preset = task.preset
-        if args.muon:
-            preset = replace(preset, muon_rate=MUON, muon_for=args.muon)
-        batch_size = given or preset.batch_size
+        batch_size = given or task.preset.batch_size
         per_step = batch_size // GROUP if recipe.needs == "group" else batch_size
         run.options.batch_size = max(1, per_step)  # groups of GROUP sequences are read as one
 
@@ -414,7 +411,11 @@ def main() -> None:
                 row,
                 lambda task=task, recipe=recipe: task.make_pair(recipe),
                 task.data(recipe),
-                preset,
+                replace(
+                    task.preset,
+                    muon_rate=MUON if args.muon else None,
+                    muon_for=args.muon or "decoder",
+                ),
                 judge,
                 kl_weights=partial(recipe.weights, task.known),
                 elbo=recipe.elbo(task.known),

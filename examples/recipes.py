@@ -39,10 +39,8 @@ class Known:
     """One under which content stays, and one under which motion does."""
     group: str | None = None
     """The label of sequences that share their content."""
-    seen: float = 1.0
-    """Share of a sequence's frames that a step sees."""
-    window: float = 1.0
-    """Share of a recording, with one content, that a sequence is."""
+    share: float = 1.0
+    """Of a recording with one content: what a step sees of it, some frames or a window."""
 
 
 @dataclass(frozen=True)
@@ -55,18 +53,17 @@ class Recipe:
     """Of the guide."""
     elbo: Callable[[Known], ELBO | None] = lambda known: None
     kl_weights: Callable[[int], Mapping[str, Any]] = lambda steps: {}
-    """By the number of steps, as ``fit`` takes them."""
+    """By the number of steps; see :meth:`weights`."""
     needs: str | None = None
     """What must be known of the data, ``views`` or ``group``."""
 
     recording: bool = False
-    """Whether f is paid once for a whole recording, and not for each window of it."""
+    """Whether f is paid once for a whole recording, and not for each part of it that a step sees."""
 
     def weights(self, known: Known, steps: int) -> Mapping[str, Any]:
-        """f is paid once for all frames of a sequence, of which a step may see some."""
-        weights = self.kl_weights(steps)
-        share = known.seen * (known.window if self.recording else 1.0)
-        if share == 1:
+        """Of the KL terms, by the number of steps, as ``fit`` takes them."""
+        weights, share = self.kl_weights(steps), known.share
+        if not self.recording or share == 1:
             return weights
         f = weights.get("f", 1.0)
         return {**weights, "f": (lambda step: share * (f(step) if callable(f) else f))}

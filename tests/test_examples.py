@@ -580,23 +580,19 @@ def test_a_recipe_that_asks_for_what_is_not_known(examples):
     }
 
 
-def test_content_is_paid_once_for_frames_of_which_a_step_sees_some(examples):
-    """As the ELBO of 20 frames has it, for a step that sees 2 of them: a tenth of each weight of f."""
+def test_content_may_be_paid_once_for_a_recording_of_which_a_step_sees_a_part(examples):
     recipes = examples["recipes"]
-    whole, some = (recipes.Known(2, 8, seen=seen) for seen in (1.0, 0.1))
-    for name, first in (("elbo", 1.0), ("weights", 5.0), ("settling", 5.0)):
-        recipe = recipes.RECIPES[name]
-        at = [
-            weight(0) if callable(weight) else weight
-            for known in (whole, some)
-            for weight in [recipe.weights(known, 20).get("f", 1.0)]
-        ]
-        assert at == pytest.approx([first, 0.1 * first]), name
-    window = recipes.Known(2, 8, window=0.1)
-    assert recipes.RECIPES["settling"].weights(window, 20)["f"](0) == 5.0
-    assert recipes.RECIPES["any_frames_settling"].weights(window, 20)["f"](0) == pytest.approx(0.5)
-    z = recipes.RECIPES["weights"].weights(some, 20)["z"]
-    assert z == recipes.RECIPES["weights"].weights(whole, 20)["z"] == 0.5
+    part, named = recipes.Known(2, 8, share=0.1), recipes.RECIPES
+    whole = named["any_frames_settling"].kl_weights(20)
+    weights = named["any_frames_settling"].weights(part, 20)
+    for step in (0, 5, 19):
+        assert weights["f"](step) == pytest.approx(0.1 * whole["f"](step))
+        assert weights["z"](step) == whole["z"](step)
+    assert named["weights"].weights(part, 20) == named["weights"].kl_weights(20)
+    constant = recipes.Recipe(recording=True)
+    assert constant.weights(part, 20)["f"](7) == 0.1 and not constant.weights(
+        recipes.Known(2, 8), 20
+    )
 
 
 SMALL_SPRITES = """
