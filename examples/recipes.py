@@ -127,11 +127,10 @@ RECIPES = {
     "one_frame_settling": Recipe(
         f"{ONE_FRAME}, and motion saves more", options=one_frame, kl_weights=settling
     ),
-    "any_frames": Recipe(ANY_FRAMES, options=any_frames),
     "any_frames_settling": Recipe(
         f"{ANY_FRAMES}, and motion saves more",
         options=any_frames,
-        kl_weights=settling,
+        kl_weights=partial(turning, f=10.0, f_done=0.6, z_done=0.6, z=2.0),
         recording=True,
     ),
     "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
