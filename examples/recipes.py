@@ -91,12 +91,12 @@ def cheap_z(steps: int) -> dict[str, float]:
 
 
 def turning(
-    steps: int, *, f: float, f_done: float, z_done: float, z: float = 3.0
+    steps: int, *, f: float, f_done: float, z_done: float
 ) -> dict[str, Callable[[int], float]]:
     """f is dear and z cheap for 15% of the run; then z pays more, and gives back what stays.
 
-    :param f: the first weight of f, which is 1 at the share ``f_done`` of the steps.
-    :param z: the last weight of z, which is 0.5 at first, at the share ``z_done``.
+    :param f: the first weight of f, which is 1 at the share ``f_done`` of the steps; that of z goes from 0.5
+        to 3 at ``z_done``.
     """
     start = max(1, int(0.15 * steps))
 
@@ -105,7 +105,7 @@ def turning(
 
     return {
         "f": piecewise_linear((start, f), (end(f_done), 1.0)),
-        "z": piecewise_linear((start, 0.5), (end(z_done), z)),
+        "z": piecewise_linear((start, 0.5), (end(z_done), 3.0)),
     }
 
 
@@ -130,7 +130,7 @@ RECIPES = {
     "any_frames_settling": Recipe(
         f"{ANY_FRAMES}, and motion saves more",
         options=any_frames,
-        kl_weights=partial(turning, f=10.0, f_done=0.6, z_done=0.6, z=2.0),
+        kl_weights=partial(turning, f=10.0, f_done=0.6, z_done=0.6),
         recording=True,
     ),
     "mutual_information": Recipe(elbo=lambda known: MutualInformation(size=known.size)),
