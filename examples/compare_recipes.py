@@ -172,6 +172,8 @@ class OnSprites(Task):
         return {
             "swap_static": swapped["static_accuracy"],
             "swap_action": swapped["action"],
+            "swap_action_type": swapped["action_type"],
+            "swap_direction": swapped["direction"],
             "kept_static": kept["static_accuracy"],
             "inception_score": kept["inception_score"],
             "reverse_action": reverse["action"],

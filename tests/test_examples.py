@@ -439,7 +439,7 @@ def test_the_compare_recipes_example(run, examples, tmp_path, monkeypatch):
     ]
     common = ("disentanglement", "completeness", "informativeness", "information_f_z", "elbo")
     own = {
-        "procedural": ("swap_static", "swap_action", "inception_score", "reverse_action"),
+        "procedural": ("swap_static", "swap_action", "swap_direction", "inception_score"),
         "changing": ("swap_hair", "swap_action_type", "swap_colours", "swap_direction"),
     }
     for row in rows:

@@ -105,11 +105,13 @@ def default_asked() -> Rows:
         "digits": ("80%", ""),
         "speech": ("at most 9%", "at least 40%"),
     }
-    rows = [["", "", "aim", "", "aim"]]
+    rows = [["", "", "aim", "", "aim", ""]]
     for data, (first, second) in aims.items():
+        found = [run for run in runs if run["data"] == data]
         row = [data]
         for (key, (title, how)), aim in zip(COLUMNS[data].items(), (first, second), strict=True):
-            values = [run[key] for run in runs if run["data"] == data]
-            row += [f"{title} {over_seeds(values, **how)}", aim]
+            row += [f"{title} {over_seeds((run[key] for run in found), **how)}", aim]
+        kinds = [run["swap_action_type"] for run in found if "swap_action_type" in run]
+        row.append(f"but for its direction {over_seeds(kinds)}" if kinds else "")
         rows.append(row)
     return rows

@@ -88,7 +88,8 @@ def fit(
     :param elbo: any of Pyro's ELBO objects, or one with further terms, see :mod:`pyro_dsae.objectives`; by
         default ``Trace_ELBO`` as it is where every latent is reparametrised,
         :class:`~pyro_dsae.objectives.ReparametrisedELBO`.
-    :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam.
+    :param optimizer: makes a torch optimiser from the parameters, in place of fused Adam, with a rate of its
+        own in place of ``lr``.
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end. Ctrl-C
         and SIGTERM end the run after the step, with a checkpoint.
