@@ -51,7 +51,6 @@ from pyro_dsae.training import NonFiniteLossError
 GROUP = 4  # sequences of one content in a batch, where the recipe knows of it
 FRAME_JUDGE = 1200  # steps of the judge of single frames
 MUON = 0.02  # its rate
-WINDOW = 20  # frames of a segment of an utterance
 LATENTS = {
     "disentanglement": "D",
     "completeness": "C",
@@ -262,8 +261,7 @@ class OnDigits(Task):
                     self.splits, (RandomFrames(self.preset.frames), None), strict=True
                 )
             )
-        num_frames = self.test.sequences(torch.arange(1)).shape[1]
-        share = self.preset.frames / num_frames
+        share = self.preset.frames / self.train.positions.shape[1]
         self.known = Known(self.preset.frames, len(self.train), share=share)
 
     def prepare(self) -> None:
@@ -304,8 +302,9 @@ class OnSpeech(Task):
         with run.reading():
             self.train, self.test = speech.load(root, 0.15, 0, validate=args.validate)
         of_each = self.train.labels["utterance"].bincount().float().mean().item()
-        share = WINDOW / (WINDOW + speech.HOP * (of_each - 1))
-        self.known = Known(WINDOW, len(self.train), group="speaker", share=share)
+        window, hop = self.train.num_frames, self.train.segment_hop
+        share = window / (window + hop * (of_each - 1))
+        self.known = Known(window, len(self.train), group="speaker", share=share)
 
     def make_pair(self, recipe: Recipe) -> Pair:
         frame, sizes = (self.preset.size,), self.preset.networks
@@ -377,7 +376,9 @@ def main() -> None:
     ]
     run = Run(options, args, [folder(row) for row in grid])
     tasks = {data: TASKS[data](run, args) for data in args.data}
+    muon = {"muon_rate": MUON, "muon_for": args.muon} if args.muon else {"muon_rate": None}
     for data, task in tasks.items():
+        task.preset = replace(task.preset, **muon)
         check_sizes(run, len(task.test), task.splits[1], judged=args.judged)
         run.say(f"{data}: {len(task.train)} sequences to learn from; its judge")
         task.prepare()
@@ -413,11 +414,7 @@ def main() -> None:
                 row,
                 lambda task=task, recipe=recipe: task.make_pair(recipe),
                 task.data(recipe),
-                replace(
-                    task.preset,
-                    muon_rate=MUON if args.muon else None,
-                    muon_for=args.muon or "decoder",
-                ),
+                task.preset,
                 judge,
                 kl_weights=partial(recipe.weights, task.known),
                 elbo=recipe.elbo(task.known),

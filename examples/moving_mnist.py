@@ -71,7 +71,7 @@ def make_pair(preset: Moving, model: str, guide: str) -> Pair:
 
 
 def weights(steps: int) -> dict[str, Any]:
-    """KL weights: f is paid once for a sequence of 20 frames, of which a step sees 2."""
+    """KL weights: f is paid once for 20 frames, of which a step of ``quick`` sees 2."""
     return {"f": 0.1}
 
 

@@ -56,7 +56,6 @@ class Recipe:
     """By the number of steps; see :meth:`weights`."""
     needs: str | None = None
     """What must be known of the data, ``views`` or ``group``."""
-
     recording: bool = False
     """Whether f is paid once for a whole recording, and not for each part of it that a step sees."""
 

@@ -23,18 +23,15 @@ def seeds(name: str) -> list[dict[str, Any]]:
     return [{kind: run[kind][name] for kind in kinds} for run in runs]
 
 
-def missing(scores: dict[str, Any], *numbers: str, unit: str = "") -> list[str]:
+def missing(scores: dict[str, Any], *numbers: str) -> list[str]:
     """Incorrect pixels in %."""
-    return [f"{100 * scores[number]['mean']:.2f}{unit}" for number in numbers]
+    return [f"{100 * scores[number]['mean']:.2f}" for number in numbers]
 
 
-def motion(physics: dict[str, Any], digits: int = 0) -> list[str]:
+def motion(physics: dict[str, Any]) -> list[str]:
     """Frames with one ball; by how much its free steps are off."""
     steps = physics["speed_error"]
-    return [
-        percent(physics["one_ball"], digits),
-        "" if steps is None else percent(steps, 0),
-    ]
+    return [percent(physics["one_ball"], 1), "" if steps is None else percent(steps, 0)]
 
 
 @table
@@ -47,21 +44,22 @@ def ball() -> Rows:
     }
     rows = [["", "rebuilt", "5 missing", "15", "25", "frames with one ball, T = 100"]]
     rows[0].append("its steps are off by")
-    for name, shown in names.items():
-        runs = seeds(name)
-        rebuilt = over_seeds((run["reconstruction"] for run in runs), 2)
+
+    def row(shown: str, runs: list[dict[str, Any]], rebuilt: str = "") -> None:
         errors = [
             over_seeds((run["prediction"][number]["mean"] for run in runs), 2)
             for number in ("5", "15", "25")
         ]
-        moves = [
-            over_seeds((run["physics"][key] for run in runs), 0)
-            for key in ("one_ball", "speed_error")
-        ]
-        rows.append([shown, rebuilt, *errors, *moves])
+        steps = [run["physics"]["speed_error"] for run in runs]
+        known = [step for step in steps if step is not None]
+        moves = [over_seeds((run["physics"]["one_ball"] for run in runs), 0)]
+        rows.append([shown, rebuilt, *errors, *moves, over_seeds(known, 0) if known else ""])
+
+    for name, shown in names.items():
+        runs = seeds(name)
+        row(shown, runs, over_seeds((run["reconstruction"] for run in runs), 2))
     for name, shown in NO_MODEL.items():
-        errors = missing(alone[name]["prediction"], "5", "15", "25", unit="%")
-        rows.append([shown, "", *errors, *motion(alone[name]["physics"])])
+        row(shown, [alone[name]])
     return rows
 
 
@@ -75,7 +73,7 @@ def ball_all() -> Rows:
 
     def row(shown: str, rebuilt: str, errors: dict[str, Any], physics: dict[str, Any]) -> None:
         best = f"{100 * errors['25']['best_of_20']:.2f}"
-        rows.append([shown, rebuilt, *missing(errors, *numbers), best, *motion(physics, 1)])
+        rows.append([shown, rebuilt, *missing(errors, *numbers), best, *motion(physics)])
 
     for name, shown in BALLS.items():
         run = averaged(seeds(name))

@@ -39,6 +39,11 @@ def over_seeds(
     return f"{mean}{unit}" + (f" ({low} to {high})" if low != high else "")
 
 
+def how_many(runs: list[Any]) -> str:
+    """Seeds, for the head of a column; nothing of one."""
+    return f"{len(runs)} seeds" if len(runs) > 1 else ""
+
+
 def averaged(runs: list[Any]) -> Any:
     """The mean of every figure of runs that are laid out alike; of what is no number, the first's."""
     first = runs[0]

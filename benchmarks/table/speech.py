@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .cells import error_rate, over_seeds, percent
+from .cells import error_rate, how_many, over_seeds, percent
 from .results import Rows, matching, result, table
 
 QUICK = "speech_an4_quick*"
@@ -47,7 +47,7 @@ def conversions() -> Rows:
 
     real, phase = percent(runs[0]["taken_of_real"]), runs[0]["distortion_of_phase"]
     return [
-        ["", f"{len(runs)} seeds" if len(runs) > 1 else "", "aim"],
+        ["", how_many(runs), "aim"],
         ["converted voices: a pitch is found", all_of("voiced"), "85%"],
         [
             f"it moves, of the way from the source's to the target's, median of {runs[0]['pairs']}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cells import averaged, over_seeds, percent
+from .cells import averaged, how_many, over_seeds, percent
 from .results import Rows, matching, result, table
 
 
@@ -47,7 +47,7 @@ def moving_digits() -> Rows:
         return over_seeds((run["position"][key] for run in runs), 3, 1, "")
 
     return [
-        ["", f"{len(runs)} seeds" if len(runs) > 1 else "", "target"],
+        ["", how_many(runs), "target"],
         [
             "frames over the grid that show the digit of the source",
             over_seeds(run["grid"]["digit_consistency"] for run in runs),

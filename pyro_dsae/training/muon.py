@@ -44,7 +44,8 @@ class Muon(torch.optim.Adam):
 
     :param params: all that is trained, as ``fit`` gives them to its ``optimizer``.
     :param lr: Adam's rate.
-    :param matrices: such as ``model.decoder.parameters()``; None: all that is trained.
+    :param matrices: such as ``model.decoder.parameters()``; None: all that is trained, but a table of
+        vectors, such as FHVAE's of utterances, is none: give the others then.
     :param rate: :math:`\eta`.
     :raises ValueError: if none of the ``matrices`` is among ``params``, or a rate is not positive.
     """
