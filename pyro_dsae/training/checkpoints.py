@@ -128,7 +128,8 @@ class Checkpoints:
 
         A process that was not there when it was written keeps its generators as they are.
 
-        :raises ValueError: if it is of another architecture, or all that there are are damaged.
+        :raises ValueError: if it is of another architecture, or with an average of weights where this run
+            has none, or the other way around, or all that there are are damaged.
         """
         damaged = []
         for path in reversed(self.all()):
@@ -147,6 +148,11 @@ class Checkpoints:
         try:
             self.accelerator.load_state(str(path))
         except RuntimeError as error:
+            if "custom checkpoints" in str(error):
+                raise ValueError(
+                    f"{path} is a checkpoint of a run with an average of weights, or of one without: "
+                    "go on with the same `average`"
+                ) from error
             raise ValueError(
                 f"{path} is a checkpoint of another architecture than this model and guide: "
                 f"{str(error).splitlines()[-1].strip()}"

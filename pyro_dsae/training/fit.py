@@ -25,6 +25,7 @@ from .._numbers import check_whole
 from ..checks import check_keywords, check_pair, check_range
 from ..nn import check_sequences
 from ..objectives import KLWeights, ReparametrisedELBO, add_gradients, descends_by_itself
+from .averages import Averages
 from .batches import MASK, Batch, Batches, Data, as_dataset
 from .checkpoints import Checkpoints, History, InterruptGuard, stopped_by
 from .devices import make_accelerator
@@ -47,6 +48,7 @@ def fit(
     batch_size: int = 64,
     lr: float = 1e-3,
     schedule: str = "cosine",
+    average: float | None = None,
     clip_norm: float | None = 10.0,
     kl_weights: Mapping[str, Weight] | None = None,
     labels: Sequence[str] = (),
@@ -78,6 +80,9 @@ def fit(
     :param lr: Adam's learning rate, at its highest.
     :param schedule: ``cosine`` (down to 0 over the run), ``warmup_cosine`` (the same after a linear rise
         over the first 2%, for wide networks) or ``constant``.
+    :param average: a share of the run, such as 0.1: the weights that are kept, and those that ``validation``
+        asks, are means over about so many of the steps until then, the last ones, see
+        :mod:`~pyro_dsae.training.averages`; for a ``constant`` rate. None: those of the last step.
     :param clip_norm: largest norm of the gradient of the loss per sequence, or None.
     :param kl_weights: weight of the KL term by site, a number or a function of the step
         (:func:`piecewise_linear`); see :class:`~pyro_dsae.objectives.KLWeights`.
@@ -129,6 +134,8 @@ def fit(
     for name, value in (("lr", lr), ("clip_norm", clip_norm)):
         if value is not None and not 0 < value < math.inf:
             raise ValueError(f"{name} must be positive, got {value}")
+    if average is not None and not 0 < average <= 1:
+        raise ValueError(f"average must be a share of the run, above 0 and up to 1, got {average}")
     if kl_weights is not None and not isinstance(kl_weights, Mapping):
         raise ValueError(f'kl_weights must be a weight by site, {{"z": 2.0}}, got {kl_weights!r}')
     check_pair(model, guide)
@@ -166,7 +173,9 @@ def fit(
         optim, lambda step: _DECAY[schedule](min(step / total, 1.0))
     )
     pair = accelerator.prepare(pair)
-    accelerator.register_for_checkpointing(optim, decay)
+    averages = None if average is None else Averages(model, guide, average)
+    kept = (model, guide) if averages is None else averages.pair
+    accelerator.register_for_checkpointing(optim, decay, *([] if averages is None else [averages]))
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
     if checkpoints.all() and not resume:
         raise ValueError(f"checkpoint_dir holds {checkpoints.all()[-1]}: resume, or empty it first")
@@ -216,6 +225,8 @@ def fit(
             optim.step()
             decay.step()
             optim.zero_grad()
+            if averages is not None:
+                averages.see(model, guide)
             unread.append(loss)
             history.step = step = step + 1
             bar.update()
@@ -235,7 +246,7 @@ def fit(
                 history.seconds += now - clock
                 unread, extremes, clock = [], [], now
             if held_out is not None and (last or step % validate_every == 0):
-                scores = _evaluate_in_all(model, guide, held_out, batch_size, seed, accelerator)
+                scores = _evaluate_in_all(*kept, held_out, batch_size, seed, accelerator)
                 history.validation.append({"step": step, **scores})
             if save:
                 checkpoints.save(history)
@@ -244,6 +255,8 @@ def fit(
                 raise stopped_by(
                     stop or interrupt.seen, f"stopped after step {step} of {total}{saved}"
                 )
+    if averages is not None:
+        averages.give(model, guide)
     model.eval(), guide.eval()
     return history
 
