@@ -139,13 +139,18 @@ def main() -> None:
     options.add_argument(
         "--models", nargs="+", choices=tuple(MODELS), default=[*MODELS], action=Distinct
     )
-    options.add_argument("--guide", choices=tuple(GUIDES), default="factorised")
+    options.add_argument(
+        "--guide", choices=tuple(GUIDES), default="factorised", help="of the stochastic model"
+    )
     options.add_argument(
         "--judged", type=at_least(1), default=50, metavar="N", help="sequences to predict"
     )
     args = options.parse_args()
+    if args.guide != "factorised" and "stochastic" not in args.models:
+        options.error("--guide is of the stochastic model: the others have one of their own")
     several = args.models if len(args.models) > 1 else []
     run = Run(options, args, several)
+    run.expect(args.models[0], MODELS[args.models[0]])
     preset = run.preset(PRESETS)
     with run.reading():
         train, test = (

@@ -223,6 +223,24 @@ class Run:
         if not self.is_first:
             sys.exit()
 
+    def expect(
+        self, name: str, model: type, guide: type = object, f_dim: int | None = None
+    ) -> None:
+        """An error of usage if the pair of ``--evaluate`` is not what ``--models name`` trains."""
+        if self.pair is None:
+            return
+        own, its_guide = self.pair
+        if (
+            type(own) is not model
+            or not isinstance(its_guide, guide)
+            or own.f_dim != (f_dim or own.f_dim)
+        ):
+            size = f" with f of {own.f_dim}" if f_dim else ""
+            self.error(
+                f"--evaluate {self.options.evaluate} holds {type(own).__name__} and "
+                f"{type(its_guide).__name__}{size}, which is not --models {name}"
+            )
+
     @property
     def device(self) -> torch.device:
         """Where the models of a finished training, or of ``--evaluate``, are used."""

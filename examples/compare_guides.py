@@ -34,7 +34,7 @@ from comparison import (
     table,
     write_rows,
 )
-from options import Distinct, at_least, non_negative, parser
+from options import Distinct, at_least, non_negative, parser, refuse_root
 from sprites import PRESETS, make_pair
 from torch import Tensor, nn
 
@@ -114,7 +114,7 @@ def compression(
     whole = test.frames[:: max(1, len(test) // args.judged)].float() / 255
     single = whole.flatten(0, 1).unsqueeze(1)
     found: dict[str, Any] = {}
-    steps = args.steps or args.budget[0] or preset.steps
+    steps = args.budget[0]
     batch_size = args.batch_size or preset.batch_size
     for kind, data, x, batch in (
         ("sequences", train, whole, batch_size),
@@ -212,10 +212,15 @@ def main() -> None:
     args = read(options)
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers")
+    refuse_root(options, args, args.data)
+    if args.rates and args.budget[0] is None:
+        options.error("--rates goes with a --budget of steps")
     if "structured" in args.guides and (args.prior, args.model) != ("linear_gaussian", "dsae"):
         options.error(
             "--guides structured goes with --prior linear_gaussian and --model dsae alone"
         )
+    if args.model == "unordered" and args.prior != "autoregressive":
+        options.error("--prior is of --model dsae: unordered frames have one of their own")
     names = ["joint", *args.guides] if args.freeze_model else args.guides
     seeds = range(args.seed, args.seed + args.seeds)
     grid = [{"guide": name, "seed": seed} for seed in seeds for name in names]

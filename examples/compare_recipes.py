@@ -39,7 +39,7 @@ from comparison import (
     table,
     write_rows,
 )
-from options import Distinct, at_least, parser
+from options import Distinct, at_least, parser, refuse_root
 from recipes import RECIPES, Known, Recipe
 from torch import nn
 
@@ -367,6 +367,7 @@ def main() -> None:
         "those of the test: to choose recipes and settings by",
     )
     args = read(options)
+    refuse_root(options, args, args.data)
     seeds = range(args.seed, args.seed + args.seeds)
     grid = [
         {"data": data, "recipe": recipe, "seed": seed}

@@ -56,8 +56,10 @@ def add_options(options: argparse.ArgumentParser, steps: str | None) -> None:
 
 
 def read(options: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options of the command line, without ``--evaluate``."""
+    """The options of the command line, without ``--evaluate``, and with one that says how long."""
     args = options.parse_args()
+    if args.steps is not None or args.epochs is not None:
+        options.error("here --budget says how long each run takes, in steps or seconds (90s)")
     if args.evaluate is not None:
         options.error("--evaluate is for one pair; here --resume takes what is finished")
     return args
@@ -140,7 +142,7 @@ class Comparison:
         batch_size = options.batch_size or preset.batch_size
         if seconds is not None:
             steps = self._steps_within(part, seconds, make_pair, data, batch_size, elbo)
-        options.steps = options.steps or steps
+        options.steps = steps
         *names, seed = row.values()
         run.say(f"{', '.join(names)}, seed {seed}")
         pair = part.trained(make_pair, data, preset, kl_weights=kl_weights, elbo=elbo)

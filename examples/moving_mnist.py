@@ -103,7 +103,10 @@ def main() -> None:
         "--judged", type=at_least(4), default=500, metavar="N", help="test sequences, 4 or more"
     )
     options.add_argument(
-        "--published", type=Path, metavar="ROOT", help="also score the 10,000 published sequences"
+        "--published",
+        type=Path,
+        metavar="ROOT",
+        help="also score the 10,000 published sequences of two digits: with --preset paper --digits 2",
     )
     options.add_argument(
         "--validate",
@@ -116,6 +119,10 @@ def main() -> None:
     preset = run.preset(PRESETS)
     if args.digits > 1:
         preset = replace(preset, z_dim=8, digit_size=None)
+    if args.published and (preset.size, args.digits) != (64, 2):
+        options.error(
+            "--published sequences are 64 x 64, of two digits: they go with --preset paper --digits 2"
+        )
 
     root = args.root or find_data("mnist")
     drawn = RandomFrames(preset.frames) if args.model == "Unordered" else None

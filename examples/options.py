@@ -41,6 +41,14 @@ share = number(float, "between 0 and 1", lambda value: 0 < value < 1)
 non_negative = number(float, "a finite number from 0 on", lambda value: 0 <= value < math.inf)
 
 
+def refuse_root(options: argparse.ArgumentParser, args: argparse.Namespace, data: str) -> None:
+    """An error of usage if a folder is named, or to be filled, that ``data`` does not read: only lpc does."""
+    if "lpc" not in data and (args.root is not None or getattr(args, "download", False)):
+        options.error(
+            f"--root {'and --download go' if 'download' in args else 'goes'} with --data lpc"
+        )
+
+
 class Distinct(argparse.Action):
     """Keeps several values, each once."""
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets
-from options import Distinct, at_least, parser
+from options import Distinct, at_least, parser, refuse_root
 
 import pyro_dsae
 from pyro_dsae import metrics, views
@@ -70,6 +70,7 @@ def main() -> None:
     args = options.parse_args()
     if args.data == "lpc" and args.root is None:
         options.error("--data lpc needs --root, the folder of its layers (--download fetches them)")
+    refuse_root(options, args, args.data)
     several = args.guides if len(args.guides) > 1 else []
     run = Run(options, args, several)
     preset = run.preset(PRESETS)

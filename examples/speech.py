@@ -221,6 +221,8 @@ def main() -> None:
     several = names if len(names) > 1 else []
     run = Run(options, args, several)
     preset = run.preset(PRESETS)
+    model, guide = make_pair(preset, names[0], 1)
+    run.expect(names[0], type(model), type(guide), getattr(model, "f_dim", None))
     with run.reading():
         read = None if args.sample_rate is None else reader(args.sample_rate)
         if args.evaluate is not None:  # heard and scaled as the model has learnt to

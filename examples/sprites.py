@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from common import CACHE, GUIDES, SMALL, Pair, Preset, Run, some
-from options import at_least, parser
+from options import at_least, parser, refuse_root
 from torch import nn
 
 import pyro_dsae
@@ -185,8 +185,7 @@ def main() -> None:
     if args.data is None:
         of_lpc = args.preset == "lpc" or args.root is not None or args.download
         args.data = "lpc" if of_lpc else "procedural"
-    if args.data == "procedural" and (args.root is not None or args.download):
-        options.error("--root and --download go with --data lpc")
+    refuse_root(options, args, args.data)
     if args.data == "lpc" and args.root is None:
         options.error(
             "LPC sprites need --root, the folder of their layers (--download fetches them)"

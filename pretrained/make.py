@@ -2,7 +2,7 @@
 
     python examples/sprites.py --preset lpc --root DIR
     python pretrained/make.py runs/sprites lpc-sprites-64
-    huggingface-cli upload OWNER/lpc-sprites-64 pretrained/lpc-sprites-64
+    hf upload OWNER/lpc-sprites-64 pretrained/lpc-sprites-64
 
 The example evaluates the weights as they ship, with the options that it was trained with; what else is given
 is added to these, such as another ``--root``. No figure is typed: the card is written from ``metrics.json``.

@@ -111,6 +111,16 @@ def test_options_of_all_examples(refused, name, options, words):
         ("sprites --data lpc", "LPC sprites need --root, the folder of their layers"),
         ("sprites --download", "LPC sprites need --root, the folder of their layers"),
         ("sprites --data procedural --root .", "--root and --download go with --data lpc"),
+        ("sheets --root .", "--root and --download go with --data lpc"),
+        ("compare_guides --root .", "--root goes with --data lpc"),
+        ("compare_recipes --data procedural speech --root .", "--root goes with --data lpc"),
+        ("compare_guides --model unordered --prior kalman", "--prior is of --model dsae"),
+        ("compare_guides --rates 1 --budget 9s", "--rates goes with a --budget of steps"),
+        ("compare_guides --steps 9", "here --budget says how long each run takes"),
+        ("compare_priors --epochs 9", "here --budget says how long each run takes"),
+        ("bouncing_ball --models lstm_f --guide full", "--guide is of the stochastic model"),
+        ("moving_mnist --published .", "they go with --preset paper --digits 2"),
+        ("moving_mnist --published . --preset paper", "they go with --preset paper --digits 2"),
         ("compare_guides --sequences 3", "--sequences: must be a whole number from 9 on, got 3"),
         ("compare_guides --sequences 9999", "--sequences must be at most 2664"),
         ("compare_guides --judged 33", "--judged: must be a whole number from 34 on, got 33"),
@@ -177,6 +187,21 @@ def test_one_model_is_not_evaluated_under_several_names(refused):
     words = refused("bouncing_ball", "--evaluate", "nowhere")
     assert words == "--evaluate is of one model: choose one of stochastic, lstm_f, lstm_c\n"
     assert "no model" in refused("bouncing_ball", "--models", "lstm_f", "--evaluate", "nowhere")
+
+
+def test_a_model_is_evaluated_under_its_own_name(refused, tmp_path):
+    sizes = {"f_dim": 4, "z_dim": 2, "channels": 2, "hidden": 8}
+    ball, speech = tmp_path / "ball", tmp_path / "speech"
+    pyro_dsae.save(
+        ball, pyro_dsae.LSTMf((1, 32, 32), **sizes), pyro_dsae.LSTMGuide((1, 32, 32), **sizes)
+    )
+    words = refused("bouncing_ball", "--models", "stochastic", "--evaluate", "ball")
+    assert words == "--evaluate ball holds LSTMf and LSTMGuide, which is not --models stochastic\n"
+    sizes["f_dim"] = 16
+    pyro_dsae.save(speech, pyro_dsae.DSAE((200,), **sizes), pyro_dsae.Factorised((200,), **sizes))
+    for name in ("full_16", "factorised_64"):
+        words = refused("speech", "--root", ".", "--models", name, "--evaluate", "speech")
+        assert words.endswith(f"Factorised with f of 16, which is not --models {name}\n")
 
 
 def test_an_out_that_is_a_file(refused, tmp_path):

@@ -85,7 +85,7 @@ def growth() -> Rows:
         *(
             [
                 what,
-                f"{run['points'][key][0]['size']:,}, {run['points'][key][-1]['size']:,}",
+                f"{run['points'][key][-3]['size']:,}, {run['points'][key][-1]['size']:,}",
                 f"{run['time_exponent'][key]:.2f}",
                 f"{run['memory_exponent'][key]:.2f}",
             ]
