@@ -3,7 +3,8 @@
     python benchmarks/objectives.py --out benchmarks/results/objectives.json
 
 All take turns in one process, on the networks of the quick preset of ``examples/sprites.py``, with the LSTM
-prior, N(0, I) and no views of the guide: a training step without the optimiser's part. A ratio is the median over the turns.
+prior, N(0, I) and no views of the guide: a training step without the optimiser's part. A ratio is the median
+over the turns.
 """
 
 from __future__ import annotations

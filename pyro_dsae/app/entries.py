@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from ..checks import check_pair, latents_of
 from ..control import generate, infer
 from ..data import Clips, ProceduralSprites, Sequences, Sprites
+from .turns import LOCK
 
 MOST_FRAMES = 64  # of a clip that are read
 LONGEST = 10_000  # frames that a clip may have
@@ -61,9 +62,9 @@ def take_apart(
     entries = []
     for i, (x, name) in enumerate(zip(sequences, names, strict=True)):
         x = x.float() / 255 if x.dtype == torch.uint8 else x.float()
-        latents = {
-            site: value[0].cpu() for site, value in infer(guide, x[None], model=model).items()
-        }
+        with LOCK:
+            found = infer(guide, x[None], model=model)
+        latents = {site: value[0].cpu() for site, value in found.items()}
         entries.append(Entry(name, x, **latents, labels=labels[i] if labels else {}))
     return entries
 

@@ -248,8 +248,8 @@ def _controls(tab: str, stage: Stage, controls: dict[str, Any], buttons: dict[st
         slider("steps", 4, 64, 24, 1, "frames")
     if tab == "Forecast":
         with gr.Row():
-            slider("seen", 1, longest, max(1, longest // 2), 1, "frames seen")
-            slider("ahead", 1, 48, max(1, longest - longest // 2), 1, "frames ahead")
+            slider("seen", 1, max(2, longest), max(1, longest // 2), 1, "frames seen")
+            slider("ahead", 1, 48, min(48, max(1, longest - longest // 2)), 1, "frames ahead")
     words = {
         "Directions": "All to 0",
         "Fresh": "Draw again",

@@ -5,10 +5,7 @@ Entries are of any lengths; where one stands beside another, it starts anew when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import wraps
-from threading import RLock
-from typing import ParamSpec
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +13,7 @@ from torch import Tensor, nn
 from .. import control
 from .directions import Directions
 from .entries import Entry
-
-P = ParamSpec("P")
-_LOCK = RLock()  # Pyro's stack of handlers is one a process
-
-
-def alone(function: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """One call at a time of all such functions, whatever the thread."""
-
-    @wraps(function)
-    def locked(*args: P.args, **kwargs: P.kwargs) -> Tensor:
-        with _LOCK:
-            return function(*args, **kwargs).cpu()
-
-    return locked
+from .turns import alone
 
 
 def looped(x: Tensor, steps: int) -> Tensor:

@@ -27,8 +27,8 @@ from ..data.spectrum import librosa_
 from ..data.speech import read_sound
 from ..plotting import spectrograms
 from ..saving import data_of
-from .pictures import alone
 from .snippets import snippet
+from .turns import alone
 
 LONGEST = 30.0  # seconds of a recording
 QUIETEST = 1e-3  # peak of a recording; what is below is silence

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 _LARGE = 100e6  # bytes, from which on the size is said
 
@@ -39,12 +40,15 @@ def clear_cache() -> int:
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Another name for a file or folder to be made at ``path``, which takes its own once it is whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{uuid4().hex}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield partial
-        if not path.is_dir():  # another process has been faster
+        try:
             partial.replace(path)
+        except OSError:
+            if not path.is_dir():  # or another process has been faster
+                raise
     finally:
         if partial.is_dir():
             shutil.rmtree(partial)

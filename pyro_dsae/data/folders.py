@@ -76,6 +76,11 @@ class UnorderedFrames(Dataset[tuple[Any, dict[str, int]]]):
         )
         self.names, self.lengths = self._recordings.names, self._recordings.lengths
 
+    @property
+    def item_lengths(self) -> list[int] | None:
+        """Frames of each item where these differ."""
+        return self.lengths if self.num_frames is None else None
+
     def _check(self, path: Path, length: int, times: np.ndarray | None) -> None:
         least = max(_LEAST, self.num_frames or 0)
         if length < least:

@@ -46,12 +46,17 @@ class Groups(Dataset[tuple[Any, dict[str, int]]]):
 
     def __init__(self, data: Labelled, by: str, size: int = 2) -> None:
         check_whole(1, size=size)
-        if by not in data.labels:
-            raise ValueError(f"by must be one of {', '.join(data.labels) or 'no labels'}, got {by}")
+        labels = getattr(data, "item_labels", data.labels)
+        if by not in labels:
+            raise ValueError(f"by must be one of {', '.join(labels) or 'no labels'}, got {by}")
+        if len(labels[by]) != len(data):
+            raise ValueError(
+                f"labels[{by!r}] must be one of each of the {len(data)} items, got {len(labels[by])}"
+            )
         if data.transform is not None:
             raise ValueError(f"data must have no transform, got {data.transform!r}")
         self.data, self.by, self.size = data, by, size
-        _, group, sizes = data.labels[by].unique(return_inverse=True, return_counts=True)
+        _, group, sizes = labels[by].unique(return_inverse=True, return_counts=True)
         self._order = group.argsort(stable=True)
         self._sizes, self._first = sizes[group], (sizes.cumsum(0) - sizes)[group]
         self._rank = self._order.argsort() - self._first  # of each within its group

@@ -24,7 +24,7 @@ from .videos import Video
 
 Keep = Literal["disk", "memory", "none"]
 Size = int | tuple[int, int]
-_FORM = 1  # of the files on disk
+_FORM = 2  # of the files on disk
 
 
 def sides(size: Size) -> tuple[int, int]:

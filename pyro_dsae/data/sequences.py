@@ -102,7 +102,9 @@ class Sequences(Dataset[tuple[Any, dict[str, Any]]]):
     def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
         x = as_float(self._read(index))
         labels = {n: v[index] if n == "mask" else int(v[index]) for n, v in self.labels.items()}
-        return (x if self.transform is None else self.transform(x)), labels
+        if self.transform is not None:  # which may work in place: not on what others read again
+            x = self.transform(x.clone() if isinstance(self.frames, Tensor) else x)
+        return x, labels
 
     def __repr__(self) -> str:
         split = "" if self.split is None else f"split={self.split!r}, "

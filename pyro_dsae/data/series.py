@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,10 @@ class Series(Windows):
         grid = Grid(num_frames, stride, None, pad)
         header: list[str] = []
         if isinstance(series, (str, os.PathLike)):
-            files = _files(Path(series))
-            header = _header(files[0])
-            given = {file.stem: _read(file) for file in files}
-            paths = files
+            paths = _files(Path(series))
+            header = _one_header(paths)
+            stems = Counter(path.stem for path in paths)
+            given = {(p.stem if stems[p.stem] == 1 else p.name): _read(p) for p in paths}
         else:
             given = (
                 dict(series)
@@ -115,8 +116,8 @@ class Series(Windows):
         return ((x - self.scaling.mean) / self.scaling.scale).float()
 
     def restore(self, x: Tensor) -> Tensor:
-        """In the units of the data, of scaled moments ``(*, channels)``."""
-        return x * self.scaling.scale.to(x) + self.scaling.mean.to(x)
+        """In the units of the data, of scaled moments ``(*, channels)``: float64, on the CPU."""
+        return x.cpu().double() * self.scaling.scale + self.scaling.mean
 
 
 def _files(path: Path) -> list[Path]:
@@ -141,6 +142,19 @@ def _header(path: Path) -> list[str]:
     except ValueError:
         return cells
     return []
+
+
+def _one_header(paths: Sequence[Path]) -> list[str]:
+    """That of the CSV files; ValueError naming one whose channels have other names than the first's."""
+    named = [(path, header) for path in paths if (header := _header(path))]
+    for path, header in named:
+        first, channels = named[0]
+        if header != channels:
+            raise ValueError(
+                f"{path} must have the channels {', '.join(channels)}, in this order, as {first}, got "
+                f"{', '.join(header)}"
+            )
+    return named[0][1] if named else []
 
 
 def _read(path: Path) -> np.ndarray:
@@ -174,4 +188,4 @@ def _scaling(series: Sequence[np.ndarray]) -> Scaling:
     squares = sum(np.square(one - mean).sum(0, dtype=np.float64) for one in series) / count
     scale = np.sqrt(squares)
     scale[scale < 1e-12 * (1 + np.abs(mean))] = 1
-    return Scaling(torch.from_numpy(mean).float(), torch.from_numpy(scale).float())
+    return Scaling(torch.from_numpy(mean), torch.from_numpy(scale))

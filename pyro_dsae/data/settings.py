@@ -49,8 +49,9 @@ def decoded(found: Mapping[str, Any], where: str) -> tuple[Any, dict[str, Any]]:
         raise ValueError(f"{where} must hold settings of {name}, got {', '.join(unknown)}")
     try:
         if "scaling" in settings:
+            dtype = torch.float64 if KINDS[name] is Series else torch.float32
             settings["scaling"] = Scaling(
-                **{k: torch.tensor(v, dtype=torch.float32) for k, v in settings["scaling"].items()}
+                **{k: torch.tensor(v, dtype=dtype) for k, v in settings["scaling"].items()}
             )
         if "spectrum" in settings:
             settings["spectrum"] = LogSpectrum(**settings["spectrum"])

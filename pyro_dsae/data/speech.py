@@ -49,8 +49,8 @@ def _name(path: Path) -> str:
     return path.name
 
 
-def _files(root: Path, split: str | None) -> dict[tuple[str, str], Path]:
-    """Sound files by speaker and utterance, sorted."""
+def _files(root: Path, split: str | None) -> dict[tuple[str, str, str], Path]:
+    """Sound files by speaker, utterance and folder, sorted. Copies side by side in a folder are one."""
     if not root.is_dir():
         raise FileNotFoundError(f"root is not a folder: {root}")
     tops = [path for path in root.iterdir() if path.is_dir()]
@@ -60,11 +60,11 @@ def _files(root: Path, split: str | None) -> dict[tuple[str, str], Path]:
             names = ", ".join(sorted(path.name for path in tops)) or "no folder"
             raise FileNotFoundError(f"root must hold a folder {split}, got {names}: {root}")
         tops = found
-    files: dict[tuple[str, str], Path] = {}
+    files: dict[tuple[str, str, str], Path] = {}
     for top in tops:
         for path in sorted(top.rglob("*")):
             if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                files[path.parent.name, _name(path)] = path
+                files[path.parent.name, _name(path), str(path.parent)] = path
     if not files:
         raise FileNotFoundError(f"root must hold SPEAKER/UTTERANCE.wav (or .flac, ...), got {root}")
     return dict(sorted(files.items()))
@@ -192,14 +192,14 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
         self._silence = silence
         found = _files(Path(root), split)
         if speakers is not None:
-            missing = sorted(set(speakers) - {speaker for speaker, _ in found})
+            missing = sorted(set(speakers) - {speaker for speaker, *_ in found})
             if missing:
                 raise ValueError(f"speakers must be in {root}, got {', '.join(missing)}")
             found = {key: path for key, path in found.items() if key[0] in speakers}
             if not found:
                 raise ValueError("speakers must name at least one, or be None, got none")
         self.files = [*found.values()]
-        names = [speaker for speaker, _ in found]
+        names = [speaker for speaker, *_ in found]
         self.speakers = sorted(set(names))
         self.utterance_speaker = torch.tensor([self.speakers.index(name) for name in names])
         first = [name[0].lower() for name in self.speakers]

@@ -46,8 +46,11 @@ class Video:
             ]
             unit = float(stream.time_base or 0)
             self.size = (stream.height, stream.width)
+            # AVI tells no times: those of packets are in the order of decoding, which B-frames change.
+            avi = container.format.name == "avi"
+            self._counted = avi and stream.codec_context.has_b_frames
         self._pts: np.ndarray | None = None  # without, frames are counted from the start
-        if None not in shown and len({*shown}) == len(shown):
+        if None not in shown and len({*shown}) == len(shown) and not self._counted:
             self._pts = np.sort(np.array(shown, np.int64))
             self.times = (self._pts - self._pts[:1]) * unit
         else:
@@ -85,7 +88,7 @@ class Video:
             for packet in _packets(self.path, container, stream):
                 for frame in packet.decode():
                     t = next(number)
-                    time = t * step if frame.time is None else frame.time
+                    time = t * step if frame.time is None or self._counted else frame.time
                     start = time if start is None else start
                     yield time - start, picture(frame)
 

@@ -146,6 +146,19 @@ class Windows(Dataset[tuple[Any, dict[str, Any]]]):
         order = self._grid.from_frame(start, self.lengths[i], self._times[i])
         return i, order[: self._longest]
 
+    @property
+    def item_lengths(self) -> list[int] | None:
+        """Frames of each item where these differ: of whole recordings, not padded."""
+        if self.num_frames is not None or self.pad:
+            return None
+        return [len(self._whole(i)) for i in self.recordings]
+
+    @property
+    def item_labels(self) -> dict[str, Tensor]:
+        """:attr:`labels` of each item's recording, ``(items,)``."""
+        of = torch.tensor([i for i, _ in self._items])
+        return {name: values[of] for name, values in self.labels.items()}
+
     def sequence(self, i: int) -> Tensor:
         """All that counts of a recording, in order: float32 ``(T, *frame)``."""
         return as_float(self.read(i, self._whole(i)))

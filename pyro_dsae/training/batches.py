@@ -156,8 +156,8 @@ class _Similar(DistributedSampler):
 
 
 def _lengths(data: Any) -> Sequence[int] | None:
-    """Frames of each sequence where they differ, of a list or of a data set that has ``lengths``."""
-    known = getattr(data, "lengths", None)
+    """Frames of each item where they differ: of a list, or of a data set that has (``item_``)``lengths``."""
+    known = getattr(data, "item_lengths", getattr(data, "lengths", None))
     if known is None and isinstance(data, list):
         known = [len(split(item, n)[0]) for n, item in enumerate(data) if hasattr(item, "__len__")]
     lengths = None if known is None else [int(length) for length in known]

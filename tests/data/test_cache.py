@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -80,3 +81,33 @@ def test_a_folder_that_another_process_made_stays(folder):
         (folder / "a").mkdir()
         (folder / "a" / "theirs").write_text("")
     assert [path.name for path in folder.rglob("*")] == ["a", "theirs"]
+
+
+def _make(folder, barrier):
+    for name in range(200):
+        barrier.wait(20)
+        with cache.kept(folder / str(name)) as partial:
+            partial.mkdir()
+            (partial / "file").write_text("whole")
+
+
+def test_processes_that_make_the_same_folders_at_once(folder):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+    processes = [context.Process(target=_make, args=(folder, barrier)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(map(str, range(200)))
+
+
+def test_what_a_kill_left_is_in_nobodys_way(folder, monkeypatch):
+    """Not even under the same number of the process, as in a container that is started anew."""
+    monkeypatch.setattr(os, "getpid", lambda: 7)
+    with cache.whole(folder / "a") as partial:
+        partial.mkdir()
+        with cache.whole(folder / "a") as other:
+            other.mkdir()
+    assert (folder / "a").is_dir()

@@ -207,6 +207,14 @@ class TestRates:
         with pytest.raises(ValueError, match="clips/d must be a video where there is a rate"):
             Clips(root, rate=5, num_frames=2)
 
+    @pytest.mark.parametrize("keep", KEEP)
+    def test_an_avi_of_h264_whose_packets_tell_no_times(self, tmp_path, keep):
+        """B-frames are decoded out of order, and AVI numbers packets in that order."""
+        path = write(tmp_path / "clip.avi", 40, options={"g": "12", "bf": "2", "sc_threshold": "0"})
+        data = Clips(path, num_frames=20, windows="tiled", rate=5, size=(24, 32), keep=keep)
+        assert data.rates == pytest.approx([10])
+        assert seen(data[0][0]) == [*range(0, 40, 2)]
+
 
 class TestSeeking:
     @pytest.mark.parametrize(
@@ -216,6 +224,7 @@ class TestSeeking:
             ("clip.mkv", {"options": {"g": "8", "bf": "2"}}),
             ("clip.mov", {"codec": "mpeg4", "options": {"g": "8"}}),
             ("clip.avi", {"codec": "mpeg4", "options": {"g": "8", "bf": "2"}}),
+            ("clip.AVI", {"options": {"g": "8", "bf": "2", "sc_threshold": "0"}}),
             ("clip.MPG", {"codec": "mpeg1video", "rate": 25, "options": {"g": "8"}}),
             ("clip.webm", {"codec": "libvpx", "options": {"g": "8"}}),
             ("clip.gif", {"codec": "gif", "pix_fmt": "gray"}),

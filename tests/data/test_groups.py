@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import pyro_dsae
-from pyro_dsae.data import Groups, Sequences
+from pyro_dsae.data import Groups, Sequences, Series
 from pyro_dsae.objectives import Grouped
 
 WHO = torch.tensor([5, 2, 5, 9, 2, 5, 5])
@@ -31,6 +32,18 @@ def test_others_of_the_same_label_follow_each(data):
         found |= {*index[0, 1:].tolist()}
     assert found == {2, 5, 6}  # never itself
     assert len(groups) == 7 and groups[4][1] == {"who": 2}
+
+
+@pytest.mark.parametrize("chosen", [{}, {"draws": 3}, {"windows": "tiled"}])
+def test_groups_of_windows_are_by_the_recording_of_each(chosen):
+    """Whichever recordings have been selected, in whichever order, however often."""
+    who = torch.tensor([0, 0, 1, 1])
+    series = Series([np.zeros((9 + i, 2)) + i for i in range(4)], num_frames=4, labels={"who": who})
+    groups = Groups(series.select([3, 0, 2, 1], **chosen), "who", 2)
+    _, labels = groups.batch(torch.arange(len(groups)))
+    pairs = labels["who"].reshape(-1, 2)
+    assert torch.equal(pairs[:, 0], pairs[:, 1]) and {*pairs[:, 0].tolist()} == {0, 1}
+    assert torch.equal(labels["who"], who[labels["series"]])
 
 
 def test_fit_takes_groups(data, make_pair):

@@ -27,6 +27,14 @@ def path(frames, tmp_path):
     return tmp_path / "frames.npy"
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_a_transform_in_place_leaves_the_frames(frames, kind):
+    for given in (frames.astype(kind), torch.from_numpy(frames.astype(kind))):
+        data = Sequences(given, transform=lambda x: x.mul_(0.5))
+        once = data[2][0].clone()
+        assert torch.equal(data[2][0], once)
+
+
 def test_tensor_array_and_file_give_the_same(frames, path):
     expected = torch.from_numpy(frames).float() / 255
     index = torch.tensor([5, 0, 5])

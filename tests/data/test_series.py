@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from pyro_dsae import load_data, save
 from pyro_dsae.data import Series
 
 
@@ -29,7 +30,7 @@ def test_files_are_read_scaled_and_restored(root):
     torch.testing.assert_close(every.std(0, correction=0), torch.ones(2), atol=1e-4, rtol=0)
     x, labels = data[1]
     assert x.dtype == torch.float32 and labels == {"series": 1, "start": 0}
-    given = torch.from_numpy(np.load(root / "a10.npy"))
+    given = torch.from_numpy(np.load(root / "a10.npy")).double()
     torch.testing.assert_close(data.restore(x), given, atol=1e-4, rtol=1e-5)
 
 
@@ -50,8 +51,36 @@ def test_arrays_labels_and_a_channel_that_never_changes():
     assert data.names == ["0", "1"] and data.channels == ["0", "1"]
     assert data[1][1] == {"series": 1, "start": 0, "kind": 5}
     assert data[0][0][:, 1].tolist() == [0, 0] and data.scaling.scale[1] == 1
-    assert data.restore(data[1][0]).tolist() == [[4, 7], [5, 7]]
+    assert data.restore(data[1][0]).flatten().tolist() == pytest.approx([4, 7, 5, 7], abs=1e-6)
     assert Series({"walk": series[0]}, num_frames=2).names == ["walk"]
+
+
+def test_a_channel_far_from_0_is_scaled_and_restored_to_its_last_digit(tmp_path, make_pair):
+    times = 1.7e9 + 0.02 * np.arange(200)[:, None]
+    data = Series([times], num_frames=None)
+    x, _ = data[0]
+    assert x.dtype == torch.float32 and abs(x.mean()) < 1e-5
+    np.testing.assert_allclose(data.restore(x).numpy(), times, rtol=0, atol=1e-5)
+    save(tmp_path / "model", *make_pair((1,)), data=data)
+    again = load_data(tmp_path / "model", [times])
+    torch.testing.assert_close(again[0][0], x)
+
+
+def test_channels_in_another_order_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("x,y\n0,100\n1,101\n")
+    (tmp_path / "b.csv").write_text("y,x\n100,0\n101,1\n")
+    with pytest.raises(
+        ValueError, match=r"b.csv must have the channels x, y, .* as .*a.csv, got y, x"
+    ):
+        Series(tmp_path, num_frames=2)
+
+
+def test_two_files_of_one_stem(tmp_path):
+    (tmp_path / "a.csv").write_text("0,100\n1,101\n")
+    np.save(tmp_path / "a.npy", np.ones((3, 2)))
+    np.save(tmp_path / "b.npy", np.ones((4, 2)))
+    data = Series(tmp_path, num_frames=2)
+    assert dict(zip(data.names, data.lengths, strict=True)) == {"a.csv": 2, "a.npy": 3, "b": 4}
 
 
 @pytest.mark.parametrize(

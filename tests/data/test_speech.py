@@ -71,6 +71,15 @@ class TestTrees:
         with pytest.raises(ValueError, match="speakers must be in .*got carl"):
             load(tmp_path / "mine", speakers=["carl", "ben"])
 
+    def test_the_same_names_in_both_splits_are_all_taken(self, tmp_path):
+        root = tmp_path / "mine"
+        for split in ("train", "test"):
+            for speaker in ("anna", "ben"):
+                for i in range(2):
+                    write(root / split / speaker / f"{i}.wav", voice(0.5, 120 + i))
+        assert len(load(root, "test").files) == 4
+        assert len(load(root).files) == 8 and load(root).speakers == ["anna", "ben"]
+
     def test_a_copy_of_a_file_in_another_format_is_taken_once(self, timit):
         copy = timit / "TRAIN" / "DR1" / "FCJF0" / "SA1.WAV.wav"
         write(copy, voice(1.0))

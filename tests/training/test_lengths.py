@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pyro
 import pytest
 import torch
 from accelerate import Accelerator
 from conftest import SIZES
+from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset, Subset
 
 import pyro_dsae
 from pyro_dsae import evaluate_elbo, fit
-from pyro_dsae.data import Sequences, pad
+from pyro_dsae.data import Sequences, Series, UnorderedFrames, pad
 from pyro_dsae.handlers import PosteriorMean
 from pyro_dsae.metrics import active_units, evidence, mutual_information, rates
 from pyro_dsae.training.batches import Batches, in_order
@@ -156,6 +158,23 @@ class Clips(Dataset):
 
     def __getitem__(self, i):
         return self.items[i]
+
+
+def test_windows_of_one_length_are_drawn_whatever_their_recordings_have(tmp_path):
+    """They are not sorted: no batch comes again in the next epoch."""
+    for n in range(24):
+        (tmp_path / f"{n:02}").mkdir()
+        for t in range(3 + n):
+            Image.new("L", (16, 16)).save(tmp_path / f"{n:02}" / f"{t}.png")
+    series = Series([np.zeros((20 + n, 2)) for n in range(24)], num_frames=16)
+    pictures = UnorderedFrames(tmp_path, num_frames=2, size=16, keep="memory")
+    for data, label in ((series, "series"), (pictures, "sequence")):
+        batches = Batches(data, 6, Accelerator(cpu=True), 0, 0)
+        found = [frozenset(known[label].tolist()) for _, known in batches.from_step(0, 12)]
+        assert len({*found}) > 10, found
+    whole = Series([np.zeros((20 + n, 2)) for n in range(24)], num_frames=None)
+    backwards = whole.select([*range(23, -1, -1)])
+    assert whole.item_lengths == backwards.item_lengths[::-1] == [*range(20, 44)]
 
 
 def test_batches_are_of_similar_length():
