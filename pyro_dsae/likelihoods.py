@@ -10,6 +10,8 @@ from pyro import distributions as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .nn.dense import whole_precision
+
 
 class Bernoulli(nn.Module):
     """Bernoulli on intensities in [0, 1]: sharp, but not normalised off {0, 1}.
@@ -22,7 +24,7 @@ class Bernoulli(nn.Module):
     unit_interval = True
 
     def forward(self, output: Tensor) -> dist.Distribution:
-        return Intensities(logits=output.float(), validate_args=False)
+        return Intensities(logits=whole_precision(output), validate_args=False)
 
 
 class Intensities(dist.Bernoulli):
@@ -51,7 +53,7 @@ class ContinuousBernoulli(nn.Module):
     unit_interval = True
 
     def forward(self, output: Tensor) -> dist.Distribution:
-        return dist.ContinuousBernoulli(logits=output.float(), validate_args=False)
+        return dist.ContinuousBernoulli(logits=whole_precision(output), validate_args=False)
 
 
 class Normal(nn.Module):
@@ -72,7 +74,7 @@ class Normal(nn.Module):
         self.raw_scale = nn.Parameter(raw, requires_grad=learn_scale)
 
     def forward(self, output: Tensor) -> dist.Distribution:
-        return dist.Normal(output.float(), F.softplus(self.raw_scale) + 1e-4)
+        return dist.Normal(whole_precision(output), F.softplus(self.raw_scale) + 1e-4)
 
 
 _BY_NAME = {

@@ -14,6 +14,7 @@ from __future__ import annotations
 import pyro
 import torch
 from pyro import distributions as dist
+from pyro import poutine
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -98,10 +99,11 @@ class FHVAEGuide(Program):
         """Sample ``mu2``, ``z2`` and ``z1``, one vector a segment each, given ``x``, ``(N, T, *frame)``.
 
         :param utterance: which of the training utterances each is of, ``(N,)``; None: of none.
+        :param segments: n, how many its utterance has, ``(N,)`` (default 1).
         :param mask: ``(N, T)``, True where a frame is present.
         """
         check_sequences(x, self.frame_shape)
-        lengths = None
+        lengths, share = None, 1.0 if segments is None else segments.reciprocal()
         if mask is None:
             h = self.encoder(x)
         else:
@@ -110,7 +112,10 @@ class FHVAEGuide(Program):
         with pyro.plate("sequences", len(x), dim=-1):
             loc, scale = self.z2_head(last_step(self.z2_lstm(h)[0], lengths))
             mu2 = loc / (1 + self.z2_scale**2) if utterance is None else self.mu2(utterance)
-            mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
+            with poutine.scale(
+                scale=share
+            ):  # as in the model: a KL in closed form takes the guide's
+                mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
             z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
             last = last_step(along_time(self.z1_lstm, beside(h, z2.unsqueeze(-2))), lengths)
             z1 = pyro.sample("z1", dist.Normal(*self.z1_head(last)).to_event(1))

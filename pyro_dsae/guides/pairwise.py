@@ -21,6 +21,7 @@ from ..nn import (
     beside,
     frame_encoder,
 )
+from ..program import evaluating
 from ..views import FewFrames
 from .base import SequenceGuide
 
@@ -62,9 +63,10 @@ class Pairwise(SequenceGuide):
         return frame_encoder(shape, hidden, channels, patch)
 
     def _features(self, encoder: nn.Module) -> tuple[int, ...]:
-        """The shape of a frame's features, from a blank one."""
-        with torch.no_grad():
-            return tuple(encoder(torch.zeros(1, *self.frame_shape)).shape[1:])
+        """The shape of a frame's features, from a blank one that leaves no trace in the encoder."""
+        like = next(encoder.parameters(), torch.empty(0))
+        with torch.no_grad(), evaluating(encoder):
+            return tuple(encoder(like.new_zeros(1, *self.frame_shape)).shape[1:])
 
     def make_summary(self, hidden: int) -> PairSummary:
         shape = self._features(self.content_encoder or self.encoder)

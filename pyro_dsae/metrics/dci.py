@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -34,7 +35,7 @@ def dci(
     :param factors: whole numbers ``(N,)`` by name.
     :returns: ``disentanglement``, ``completeness``, ``informativeness``, 0 to 1; ``accuracy`` of each factor;
         and ``importance``, of each factor ``(dim,)`` that sum to 1.
-    :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers or factors.
+    :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers, factors, or values of one.
     """
     try:
         from sklearn.ensemble import RandomForestClassifier
@@ -54,6 +55,8 @@ def dci(
     importance, accuracy = {}, {}
     for name, values in factors.items():
         y = values.cpu().numpy()
+        if len(np.unique(y[learn])) < 2:
+            raise ValueError(f"{name} must have 2 values or more among those learnt from, got 1")
         forest = RandomForestClassifier(trees, max_features=None, random_state=seed)
         forest.fit(x[learn], y[learn])
         importance[name] = torch.from_numpy(forest.feature_importances_)

@@ -24,7 +24,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import as_mask, shown
+from ..checks import as_frames, as_mask, shown
 from ..control import infer
 from ..data.sequences import as_float
 from ..inference_data import _import_arviz, _site
@@ -195,7 +195,8 @@ def evidence(
         raise ValueError(f"method must be iw or ais, got {method!r}")
     device = device_of(model)
     x, mask = _sequences(data, num_sequences, seed)
-    x, mask = x.to(device), as_mask(mask, x, model, guide)
+    mask = as_mask(mask, x, model, guide)
+    x = as_frames(model, shown(x.to(device), mask), model)
     annealed = None
     if method == "ais":
         with evaluation(seed, device, model, guide):
@@ -220,7 +221,7 @@ def evidence(
     bounds = importance_bound(log_w)
     bound = float(bounds.mean())
     k = k_hat(log_w)
-    median = float(k.median())
+    median = float(np.median(k.cpu().numpy()))
     means = {name: total / log_w.numel() for name, total in totals.items()}
     frames = x.shape[1] if mask is None else float(mask.sum()) / len(mask)
     bits = frames * x[0, 0].numel() * math.log(2)

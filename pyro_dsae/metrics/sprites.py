@@ -125,18 +125,23 @@ def balanced_subset(action: Tensor, num: int | None, seed: int = 0) -> Tensor:
     """``num`` sequences (default: all), as many of each action as of any other, by ``seed``.
 
     :returns: indices, increasing; ``num`` is rounded down to a multiple of the number of actions.
-    :raises ValueError: if there are fewer than ``num``.
+    :raises ValueError: if there are fewer than ``num``, or of an action fewer than of the others.
 
     >>> balanced_subset(torch.arange(9).repeat(4), 20).shape  # two of each
     torch.Size([18])
     """
     if num is None:
         return torch.arange(len(action))
-    classes = action.unique()
-    each = num // len(classes)
+    classes, counts = action.unique(return_counts=True)
+    each, fewest = num // len(classes), int(counts.min())
     if each < 1 or num > len(action):
         raise ValueError(
             f"num_sequences must be {len(classes)} (one of each action) to {len(action)}, got {num}"
+        )
+    if each > fewest:
+        raise ValueError(
+            f"num_sequences must be at most {fewest * len(classes)}, as many of each action as there are "
+            f"of the rarest, got {num}"
         )
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(action), generator=generator)
@@ -239,9 +244,8 @@ def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
     """
 
     def fresh_content(x: Tensor) -> Tensor:
-        return control.generate(
-            bench.model, z=control.infer(bench.guide, x, sample=bench.sample)["z"]
-        )
+        z = control.infer(bench.guide, x, sample=bench.sample)["z"]
+        return control.generate(bench.model, z=z, num_frames=x.shape[1])
 
     log_p = bench.judged(fresh_content)["action"]
     return {**action_accuracies(log_p, bench.labels["action"]), **_inception(log_p)}
@@ -363,10 +367,10 @@ def trajectories(
         latents = control.infer(guide, x)
         for start in range(0, num, batch_size):
             size = min(batch_size, num - start)
-            f, z = latents["f"].expand(size, -1), latents["z"].expand(size, -1, -1)
+            f, z = (v.expand(size, *v.shape[1:]) for v in (latents["f"], latents["z"]))
             made = {
                 "fixed_f": control.generate(model, f=f, num_frames=num_frames or x.shape[1]),
-                "fixed_z": control.generate(model, z=z),
+                "fixed_z": control.generate(model, z=z, num_frames=x.shape[1]),
             }
             for kind, frames in made.items():
                 for name, log_p in judge.per_frame(frames).items():

@@ -263,7 +263,7 @@ def utterance_features(
     """
     keys: list[Tensor] = []
     sums: dict[str, list[Tensor]] = {}
-    for x, labels in DataLoader(dataset, batch_size):
+    for x, labels in DataLoader(dataset, batch_size, generator=torch.Generator()):
         if not {"utterance", "speaker"} <= {*labels}:
             raise ValueError(f"labels must hold utterance and speaker, got {', '.join(labels)}")
         key, index = _utterances(torch.stack([labels["utterance"], labels["speaker"]], 1))

@@ -57,6 +57,12 @@ class MLP(nn.Sequential):
         self.apply(keep_variance)
 
 
+def whole_precision(parameters: Tensor) -> Tensor:
+    """Those of a law: float32 in place of bf16, as log-probabilities of narrow Normals need it."""
+    halves = (torch.bfloat16, torch.float16)
+    return parameters.float() if parameters.dtype in halves else parameters
+
+
 class GaussianHead(nn.Module):
     """A dense layer to the mean and the standard deviation of a diagonal Normal.
 
@@ -76,8 +82,5 @@ class GaussianHead(nn.Module):
         nn.init.constant_(self.dense.bias[out_features:], math.log(math.expm1(scale)))
 
     def forward(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        parameters = self.dense(h)
-        if parameters.dtype in (torch.bfloat16, torch.float16):
-            parameters = parameters.float()  # log-probabilities of narrow Normals need it
-        loc, scale = parameters.chunk(2, dim=-1)
+        loc, scale = whole_precision(self.dense(h)).chunk(2, dim=-1)
         return loc, F.softplus(scale) + 1e-4

@@ -70,10 +70,14 @@ class Seen:
         names = getattr(unwrapped(self.model), which, ("f",) if which == "content" else ("z",))
         return {name: self.q.values[name] for name in names}
 
-    def encode(self, x: Tensor) -> Sites:
-        """The guide's sites for other sequences; what stands around the ELBO does not see the pass."""
+    def encode(self, x: Tensor, latents: Mapping[str, Tensor] | None = None) -> Sites:
+        """The guide's sites for other sequences; what stands around the ELBO does not see the pass.
+
+        :param latents: in place of the guide's own draws, by site.
+        """
+        guide = poutine.condition(self.guide, data=dict(latents or {}))
         with poutine.block(), Sites() as sites:
-            self.guide(x)
+            guide(x)
         return sites
 
     def decode(

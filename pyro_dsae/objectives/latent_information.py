@@ -25,7 +25,8 @@ class LatentInformation(Regularised):
 
     def penalty(self, seen: Seen) -> Tensor:
         frames, drawn = seen.decode({})
-        again = seen.encode(frames)
+        latents = {site: value for site, value in drawn.values.items() if site != "x"}
+        again = seen.encode(frames, latents)  # a law of z given f is asked at the f that was drawn
         f, z = (
             again.laws[site].log_prob(drawn.values[site]) for site in (seen.content, seen.dynamics)
         )

@@ -72,3 +72,13 @@ class TestPairwise:
         assert guide_again.summary.pairs_at_once == 5
         before = pyro_dsae.reconstruct(model.eval(), guide.eval(), x)
         torch.testing.assert_close(before, pyro_dsae.reconstruct(model_again, guide_again, x))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_an_encoder_of_ones_own_stays_as_it_is(kind):
+    """Its features are asked for by a blank frame, which its statistics do not see."""
+    encoder = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.BatchNorm2d(4)).to(kind)
+    nn.init.constant_(encoder[1].running_mean, 3.0)
+    guide = pyro_dsae.Pairwise((3, 16, 16), encoder=encoder, **SIZES)
+    assert encoder[1].running_mean.tolist() == [3.0] * 4 and encoder.training
+    assert encoder[1].num_batches_tracked == 0 and guide.summary is not None

@@ -82,5 +82,8 @@ def test_bad_codes(factors):
         metrics.dci(torch.zeros(N), factors)
     with pytest.raises(ValueError, match="factors must be 2 or more, got hair"):
         metrics.dci(torch.zeros(N, 2), {"hair": factors["hair"]})
+    still = {**factors, "still": torch.zeros(N, dtype=torch.long)}  # complete, of nothing
+    with pytest.raises(ValueError, match="still must have 2 values or more"):
+        metrics.dci(torch.rand(N, 2), still)
     with pytest.raises(ValueError, match="factors must be among skin, .*, got shoes"):
         metrics.latent_dci(Reads(), ProceduralSprites("test", size=16), ["hair", "shoes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import sys
 import weakref
 from typing import Any
 
@@ -416,3 +417,16 @@ def test_nan_names_its_sequences(points: Tensor) -> None:
     points[2:4, 0, 0] = 0
     with pyro.validation_enabled(False), pytest.raises(ValueError, match=r"NaN .* \[2, 3\]"):
         log_weights(linear_model, Broken(), points, 3)
+
+
+def test_frames_out_of_range_are_no_evidence(make_pair, x):
+    with pytest.raises(ValueError, match=r"x must be in \[0, 1\]"):
+        evidence(*make_pair(), 255 * x, num_samples=25)
+
+
+def test_the_median_of_two(make_pair, x, monkeypatch):
+    module = sys.modules["pyro_dsae.metrics.evidence"]
+    for k, expected in (([0.1, 5.0], 2.55), ([0.1, math.inf], None), ([5.0, 0.1, 0.2], 0.2)):
+        monkeypatch.setattr(module, "k_hat", lambda _, k=k: torch.tensor(k))
+        found = evidence(*make_pair(), x[: len(k)], num_samples=25)["k_hat_median"]
+        assert found == (None if expected is None else pytest.approx(expected))

@@ -7,6 +7,7 @@ keys, one held by f and one by z. What each key knows is the oracle's disentangl
 import inspect
 import json
 import math
+from dataclasses import replace
 
 import pyro
 import pytest
@@ -15,6 +16,7 @@ from pyro import distributions as dist
 from pyro.nn import PyroModule
 from torch.nn import functional as F
 
+import pyro_dsae
 from pyro_dsae import metrics
 from pyro_dsae.metrics import HEADS, Judge
 from pyro_dsae.metrics.report import PUBLISHED_A
@@ -278,6 +280,28 @@ def test_subset_holds_as_many_of_each_action(sprites):
     for num in (5, 217):
         with pytest.raises(ValueError, match=f"num_sequences must be 9 .* to 216, got {num}"):
             metrics.balanced_subset(action, num)
+    rare = torch.tensor([0] * 10 + [1] * 2)
+    assert rare[metrics.balanced_subset(rare, 5)].bincount().tolist() == [2, 2]
+    with pytest.raises(
+        ValueError, match="at most 4, as many of each action as there are of the rar"
+    ):
+        metrics.balanced_subset(rare, 8)
+
+
+def test_models_with_one_z_a_sequence(judge, sprites):
+    """As many frames as the data have, however many the model makes by itself."""
+    longer = replace(sprites, frames=torch.cat([sprites.frames, sprites.frames[:, :4]], 1))
+    sizes = {"f_dim": 5, "z_dim": 4, "channels": 4, "hidden": 16}
+    pair = pyro_dsae.LSTMf((3, 16, 16), **sizes), pyro_dsae.LSTMGuide((3, 16, 16), **sizes)
+    seen, judged = [], judge.forward
+    judge.forward = lambda x: [seen.append(x.shape[1]), judged(x)][1]
+    try:
+        metrics.protocol_b_reverse(*pair, judge, longer, num_sequences=9)
+    finally:
+        del judge.forward
+    assert {*seen} == {12}
+    found = metrics.trajectories(*pair, judge, longer, num=3)
+    assert found["fixed_z"]["action"].shape == found["fixed_f"]["action"].shape == (3, 12, 9)
 
 
 def test_protocols_need_all_heads(make_pair, sprites):

@@ -223,9 +223,11 @@ def test_features_of_an_utterance_are_the_mean_over_its_segments(batch_size):
         seen.append(len(batch))
         return {"first": batch[:, 0], "energy": batch.square().mean((1, 2))[:, None]}
 
+    before = torch.random.get_rng_state()
     features, ids, speakers = utterance_features(
         encode, Segments(x, utterance, speaker), batch_size=batch_size
     )
+    assert torch.equal(before, torch.random.get_rng_state())
     assert max(seen) <= batch_size and sum(seen) == 13
     assert ids.tolist() == [4, 7, 9] and speakers.tolist() == [2, 0, 2]
     assert {name: tuple(value.shape) for name, value in features.items()} == {

@@ -6,7 +6,7 @@ import pyro
 import pytest
 import torch
 from pyro import poutine
-from pyro.infer import Trace_ELBO
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch.distributions import Normal
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -62,6 +62,19 @@ def test_a_segment_bears_its_share_of_the_utterances_prior(pair, segments):
     terms = pyro_dsae.elbo_terms(model, guide, **segments)
     mu2 = guide.mu2(segments["utterance"])
     torch.testing.assert_close(terms["kl_mu2"], -Normal(0, 1).log_prob(mu2).sum(1) / 9)
+
+
+@pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO])
+def test_so_it_does_in_an_elbo_of_closed_forms(pair, segments, elbo):
+    """Their KL takes the scale of the guide's site."""
+    losses = []
+    for count in (1, 9):
+        pyro.set_rng_seed(0)
+        given = {**segments, "segments": torch.full((12,), count)}
+        losses.append(elbo().loss(*pair, **given))
+    mu2 = pair[1].mu2(segments["utterance"])
+    whole = -float(Normal(0, 1).log_prob(mu2).sum())
+    assert losses[0] - losses[1] == pytest.approx(whole * 8 / 9, rel=1e-3)
 
 
 def test_the_discriminative_term(pair, segments):

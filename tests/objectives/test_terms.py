@@ -9,11 +9,13 @@ import pytest
 import torch
 from conftest import every_pair
 from pyro import distributions as dist
+from pyro import poutine
 from pyro.infer import SVI
+from torch import nn
 from torch.distributions import kl_divergence
 
 import pyro_dsae
-from pyro_dsae import views
+from pyro_dsae import DSAE, guides, views
 from pyro_dsae.data import Sequences
 from pyro_dsae.objectives import (
     CDSVAE,
@@ -27,6 +29,7 @@ from pyro_dsae.objectives import (
     SwapConsistency,
     TotalCorrelation,
 )
+from pyro_dsae.objectives.base import Seen, Sites
 from pyro_dsae.objectives.cdsvae import agreement
 
 PAIRS = {"-".join(names): make for names, make in every_pair().items()}
@@ -230,6 +233,33 @@ def test_latent_information_by_hand():
     assert float(found.detach()) == pytest.approx(-at_the_mean, rel=1e-4)
     mixed = term(LatentInformation(), Frame(), Mirror(1.0), x)  # off by the mean of 5 draws of z
     assert float((mixed - found).detach()) == pytest.approx(0.5 * (1 / 5) / 0.1**2, rel=0.2)
+
+
+@pytest.mark.parametrize("name", ["Full", "Pairwise", "Pooled"])
+def test_latent_information_of_a_guide_whose_z_depends_on_f(name):
+    """It is asked for the z that was drawn at the f that was drawn, not at another of its own."""
+    sizes = {"f_dim": 5, "z_dim": 3, "hidden": 8}
+    model, guide = DSAE((12,), **sizes), getattr(guides, name)((12,), **sizes)
+    for head in (guide.f_head, guide.z_head[-1] if name != "Full" else guide.z_head):
+        nn.init.constant_(head.dense.bias[len(head.dense.bias) // 2 :], 0.5)
+    seen = Seen(model, guide, torch.rand(64, 6, 12), Sites())
+    pyro.set_rng_seed(0)
+    found = LatentInformation().penalty(seen)
+    pyro.set_rng_seed(0)
+    frames, drawn = seen.decode({})
+    latents = {site: drawn.values[site] for site in ("f", "z")}
+    trace = poutine.trace(poutine.condition(guide, data=latents)).get_trace(frames)
+    trace.compute_log_prob()
+    expected = -sum(trace.nodes[site]["log_prob"] for site in ("f", "z")).mean()
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_in_double_precision(name, make_pair, x):
+    model, guide = (program.double() for program in make_pair())
+    assert pyro_dsae.reconstruct(model, guide, x).dtype == torch.float64
+    loss = OBJECTIVES[name]().differentiable_loss(model, guide, x.double())
+    assert loss.dtype == torch.float64 and loss.isfinite()
 
 
 def test_the_prior_is_not_taught_to_draw_what_is_easily_told(make_pair, x):
