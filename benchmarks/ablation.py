@@ -76,6 +76,12 @@ def main() -> None:
     judge = metrics.load_or_train_judge(data, test, cache_dir=Path("runs"))
     guide_type = getattr(pyro_dsae, args.guide)
     results: dict[str, Any] = json.loads(args.out.read_text()) if args.out.exists() else {}
+    settings = {"seed": args.seed, "steps": args.steps, "guide": args.guide}
+    for key, value in settings.items():
+        if "run" in results and results["run"][key] != value:
+            options.error(
+                f"--out {args.out} holds variants of {key} {results['run'][key]}: name another"
+            )
     results["judge"] = judge.accuracy
     for name in args.variants:
         if name in results:
@@ -95,7 +101,7 @@ def main() -> None:
             f"direction {swap['direction']:.3f}; IS {score:.2f}",
             flush=True,
         )
-        results["run"] = record(seed=args.seed, steps=args.steps, guide=args.guide)
+        results["run"] = record(**settings)
         write(results, args.out)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import os
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -126,6 +127,7 @@ def held_out(size: int, share: float, seed: int, what: str) -> tuple[list[int], 
     return order[others:], order[:others]
 
 
+LEARNT = "learnt.json"  # beside weights and checkpoints: what is learnt from, see Run.learns
 FINISHED = "finished"  # a file beside the checkpoints of a run that nobody needs to go on from
 
 
@@ -151,6 +153,7 @@ class Run:
         self.out: Path = options.out
         self.steps, self.rate = 0, 0.0  # of the training, and its sequences a second
         self.pair: Pair | None = None  # of --evaluate
+        self.learnt: list[str] = []
         self._folders = [self.out / name / "checkpoints" for name in ("", *parts)]
         self._before = [folder for folder in self._folders if folder.is_dir()]
         if options.evaluate is not None:
@@ -186,6 +189,8 @@ class Run:
                     (folder / FINISHED).unlink(missing_ok=True)
                 else:
                     shutil.rmtree(folder)
+            if self.learnt and self.pair is None:
+                (self.out / LEARNT).write_text(json.dumps(self.learnt) + "\n")
         self.processes.wait_for_everyone()
 
     @property
@@ -222,6 +227,28 @@ class Run:
         self.processes.destroy_process_group()
         if not self.is_first:
             sys.exit()
+
+    def learns(self, learnt: Iterable[str], asked: Iterable[str]) -> None:
+        """Say what is learnt from and what is tested on, by names that differ; they are kept as hashes.
+
+        An error of usage if the model of ``--evaluate`` has learnt from some of what is ``asked``, or the run
+        that ``--resume`` goes on has learnt from something else.
+        """
+        self.learnt, tested = (sorted(map(_hashed, names)) for names in (learnt, asked))
+        if self.options.evaluate is not None:
+            before = _read(Path(self.options.evaluate) / LEARNT)
+            if both := {*before} & {*tested}:
+                self.error(
+                    f"--evaluate {self.options.evaluate} has learnt from {len(both)} of the {len(tested)} to "
+                    "test on: give --seed and what else chose them as for its training, or other data"
+                )
+        elif self.options.resume:
+            for folder in self._folders:
+                if _read(folder.parent / LEARNT) not in ([], self.learnt):
+                    self.error(
+                        f"--resume goes on in {folder.parent}, which has learnt from other data: give --seed "
+                        "and what else chose them as before, or another --out"
+                    )
 
     def expect(
         self, name: str, model: type, guide: type = object, f_dim: int | None = None
@@ -326,6 +353,8 @@ class Run:
             plotting.loss_curve(history.losses, self.out / "loss")
             known = data if hasattr(data, "settings") else None
             pyro_dsae.save(self.out / "model", model, guide, data=known)
+            if self.learnt:
+                shutil.copy(self.out / LEARNT, self.out / "model")
         return model.eval(), guide.eval()
 
     def elbo(
@@ -373,6 +402,19 @@ class Run:
                     (folder / FINISHED).touch()
         print(table or "\n".join(_rows(metrics)))
         print(f"\nFigures, pictures and the model are in {self.out.resolve()}")
+
+
+def _hashed(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def _read(path: Path) -> list[str]:
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def parts_of(split: str) -> list[str]:
+    """The parts of a data set that a split is of: ``train`` is those that ``--validate`` takes apart."""
+    return ["learn", "validation"] if split == "train" else [split]
 
 
 def _rows(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -249,11 +249,12 @@ def main() -> None:
         return figures
 
     make = partial(make_pair, preset, model=MODELS[args.model], viewed=args.views)
-    comparison = Comparison(run)
+    comparison = Comparison(run, {"joint_with": args.guides[0]} if args.freeze_model else {})
     first: dict[str, Pair] = {}
     joint: nn.Module | None = None
     for row in grid:
         name = row["guide"]
+        joint = None if name == "joint" else joint  # each seed has a model of its own
 
         def pair(name: str = name, joint: nn.Module | None = joint) -> Pair:
             guide_name = args.guides[0] if name == "joint" else name

@@ -72,6 +72,7 @@ class Task:
     test: Any
     columns: dict[str, str]
     factors: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()  # labels of what lies in one half of DCI's codes, all of it
     judge: nn.Module | None = None
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
@@ -99,7 +100,12 @@ class Task:
         found: dict[str, Any] = {}
         if self.factors:
             known = metrics.latent_dci(
-                pair[1], self.test, self.factors, num_sequences=size, seed=args.seed
+                pair[1],
+                self.test,
+                self.factors,
+                groups=self.whole,
+                num_sequences=size,
+                seed=args.seed,
             )
             in_f = {f"{name}_in_f": share for name, share in known.pop("in_f").items()}
             known.pop("accuracy")
@@ -125,6 +131,7 @@ class OnSprites(Task):
         "reverse_inception_score": "IS",
     }
     factors = ("skin", "trousers", "tops", "hair", "action")
+    whole = ("skin", "trousers", "tops", "hair")
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         super().__init__(run, args)
@@ -205,6 +212,7 @@ class OnChanging(OnSprites):
         "swap_direction": "z's direction",
     }
     factors = ("hair", "action_type")
+    whole = ()
 
     def read(self, split: str) -> Any:
         return ProceduralSprites(split, size=self.preset.size, changing=True)

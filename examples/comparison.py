@@ -85,6 +85,7 @@ def steps_within(
     batch_size: int,
     device: str | None,
     elbo: ELBO | None = None,
+    optimizer: Any = None,
 ) -> int:
     """How many steps of a pair take so many seconds, by the last twenty of thirty."""
     marks: list[float] = []
@@ -94,6 +95,7 @@ def steps_within(
         steps=30,
         batch_size=batch_size,
         elbo=elbo,
+        optimizer=optimizer,
         device=device,
         progress=False,
         callback=lambda _: marks.append(time.perf_counter()),
@@ -112,6 +114,8 @@ class Comparison:
     """Trains and judges the pairs of a grid, a row of names and a seed each."""
 
     run: Run
+    given: Mapping[str, str] = field(default_factory=dict)
+    """What figures depend on besides the options."""
     rows: list[Row] = field(default_factory=list)
 
     def pair(
@@ -134,14 +138,14 @@ class Comparison:
             name: str(value)
             for name, value in vars(run.options).items()
             if name not in ELSEWHERE and not isinstance(value, list)  # lists say which rows
-        }
+        } | {**self.given}
         if options.resume and done.is_file():
             self.rows.append(self._finished(done, settings))
             model, guide = (m.to(run.device) for m in pyro_dsae.load(part.out / "model"))
             return model, guide
         batch_size = options.batch_size or preset.batch_size
         if seconds is not None:
-            steps = self._steps_within(part, seconds, make_pair, data, batch_size, elbo)
+            steps = self._steps_within(part, seconds, make_pair, data, preset, batch_size, elbo)
         options.steps = steps
         *names, seed = row.values()
         run.say(f"{', '.join(names)}, seed {seed}")
@@ -171,6 +175,7 @@ class Comparison:
         seconds: float,
         make_pair: Callable[[], Pair],
         data: Any,
+        preset: Preset,
         batch_size: int,
         elbo: ELBO | None,
     ) -> int:
@@ -180,7 +185,9 @@ class Comparison:
             return int(json.loads(measured.read_text()))
         self.run.begin()
         device = self.run.options.device
-        steps = steps_within(seconds, make_pair(), data, batch_size, device, elbo)
+        pair = make_pair()
+        optimizer = preset.optimizer(pair[0])
+        steps = steps_within(seconds, pair, data, batch_size, device, elbo, optimizer)
         (steps,) = broadcast_object_list([steps])
         if self.run.is_first:
             _write(measured, steps)

@@ -17,7 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import APPENDIX, CACHE, GUIDES, Pair, Run, SetPreset, draw_sets, find_data
+from common import (
+    APPENDIX,
+    CACHE,
+    GUIDES,
+    Pair,
+    Run,
+    SetPreset,
+    draw_sets,
+    find_data,
+    parts_of,
+)
 from options import at_least, parser
 from torch import Tensor, nn
 
@@ -145,6 +155,7 @@ def main() -> None:
             )
         )
         published = MovingMNIST(args.published) if args.published else None
+    run.learns(*([f"mnist/{part}" for part in parts_of(split)] for split in splits))
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
     model, guide = run.trained(
         lambda: make_pair(preset, args.model, args.guide), train, preset, kl_weights=weights

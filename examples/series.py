@@ -160,6 +160,7 @@ def main() -> None:
         series, learn, others, speakers = load(
             root, args.frames, args.held_out, args.seed, args.evaluate
         )
+    run.learns(*([f"{root.name}/{series.names[i]}" for i in part] for part in (learn, others)))
     run.say(
         f"{root.name}: {len(series.names)} series of {min(series.lengths)} to {max(series.lengths)} "
         f"moments, {len(series.channels)} channels; windows of {series.num_frames}"

@@ -228,6 +228,7 @@ def main() -> None:
         if args.evaluate is not None:  # heard and scaled as the model has learnt to
             read = partial(pyro_dsae.load_data, args.evaluate)
         train, test = load(root, args.held_out, args.seed, read=read, validate=args.validate)
+    run.learns(*([f"{root.name}/{name}" for name in part.speakers] for part in (train, test)))
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
         f"{len(test)} of {len(test.speakers)} others to test on, "

@@ -136,8 +136,9 @@ def main() -> None:
     before = json.loads((args.run / "metrics.json").read_text())
     folder = args.into.resolve() / args.name
     pyro_dsae.save(folder, *pyro_dsae.load(args.run / "model"), dtype=torch.float16)
-    if (settings := args.run / "model" / "data.json").is_file():  # the scaling of the data
-        shutil.copy(settings, folder)
+    for name in ("data.json", "learnt.json"):  # the scaling of the data; which of them it has seen
+        if (beside := args.run / "model" / name).is_file():
+            shutil.copy(beside, folder)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     if size > LARGEST:
         raise SystemExit(f"{folder} must hold at most {LARGEST} bytes of weights, got {size}")

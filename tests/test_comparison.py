@@ -92,6 +92,14 @@ def test_steps_within_seconds(examples, make_pair, x):
     assert steps(1e4, pair, x, 4, "cpu") > 1000
     slower = pyro_dsae.objectives.SwapConsistency()  # its steps run the model more than once
     assert steps(1e4, pair, x, 4, "cpu", slower) > 1000
+    made = []
+
+    def optimizer(parameters):
+        made.append(torch.optim.SGD(parameters, 1e-3))
+        return made[0]
+
+    steps(1e4, pair, x, 4, "cpu", None, optimizer)
+    assert len(made) == 1
 
 
 def test_where_a_training_is_kept(examples):

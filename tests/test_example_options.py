@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -267,6 +268,32 @@ def test_too_few_speakers(refused, tmp_path):
     write_speakers(tmp_path / "split" / "train", [2, 2])
     write_speakers(tmp_path / "split" / "test", [2])
     assert "at least 2 speakers to test on" in refused("speech", "--root", "split")
+
+
+def test_what_has_been_learnt_from_is_not_tested_on(refused, examples, tmp_path, make_pair):
+    """Which people are held out is chosen by --seed: of another seed they were learnt from."""
+    common = examples["common"]
+    write_people(tmp_path / "people", [4] * 8)
+    names = [f"people/person{i}" for i in range(8)]
+    learn, _ = common.held_out(8, 0.25, 0, "people")
+    for seed in range(1, 9):  # one that holds out somebody else
+        both = {*learn} & {*common.held_out(8, 0.25, seed, "people")[1]}
+        if both:
+            break
+    learnt = json.dumps([common._hashed(names[i]) for i in learn])
+    pyro_dsae.save(tmp_path / "model", *make_pair((3, 32, 32), model=pyro_dsae.Unordered))
+    (tmp_path / "model" / "learnt.json").write_text(learnt)
+    options = ["--root", "people", "--seed", str(seed)]
+    words = refused("faces", *options, "--evaluate", "model")
+    assert words.startswith(
+        f"--evaluate model has learnt from {len(both)} of the 2 to test on: give"
+    )
+    (tmp_path / "out" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "out" / "learnt.json").write_text(learnt)
+    words = refused("faces", *options, "--resume", "--out", "out")
+    assert words.startswith(
+        "--resume goes on in out, which has learnt from other data: give --seed"
+    )
 
 
 def test_a_model_for_other_frames(refused, tmp_path, make_pair):

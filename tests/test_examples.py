@@ -95,6 +95,9 @@ def test_the_moving_mnist_example(run, tmp_path, data_root):
     again = json.loads((tmp_path / "again" / "metrics.json").read_text())
     assert {**again, "run": figures["run"]} == figures
 
+    with pytest.raises(SystemExit):  # the digits to validate on are among those learnt from
+        run("moving_mnist", *options, "--evaluate", "out/model", "--validate")
+
     two = ["--digits", "2", "--steps", "2", "--batch-size", "4", "--out", "two", "--validate"]
     assert "the first 7500 of MNIST's first 9000" in run("moving_mnist", *options, *two)
     figures = figures_of(tmp_path / "two", "samples.png timeline.png")
@@ -358,6 +361,12 @@ def test_the_compare_guides_example(run, tmp_path):
         load_file(out / f"{guide}_0" / "model" / "model" / "model.safetensors") for guide in names
     )
     assert all(torch.equal(joint[name], model[name]) for model in frozen for name in joint)
+
+    first, second = (
+        load_file(out / f"joint_{seed}" / "model" / "model" / "model.safetensors")
+        for seed in (0, 1)
+    )
+    assert not any(torch.equal(first[name], second[name]) for name in first if "weight" in name)
 
     # What is finished is taken, and trained no more.
     (out / "full_1" / "checkpoints" / "figures.json").unlink()

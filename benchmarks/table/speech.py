@@ -45,12 +45,14 @@ def conversions() -> Rows:
     def all_of(key: str, digits: int = 1, scale: float = 100, unit: str = "%") -> str:
         return over_seeds((run[key] for run in runs), digits, scale, unit)
 
-    real, phase = percent(runs[0]["taken_of_real"]), runs[0]["distortion_of_phase"]
+    real, phase = all_of("taken_of_real", 0), all_of("distortion_of_phase", 2, 1, " dB")
+    fewest, most = (f(run["pairs"] for run in runs) for f in (min, max))
+    pairs = f"{fewest}" if fewest == most else f"{fewest} or {most}"
     return [
         ["", how_many(runs), "aim"],
         ["converted voices: a pitch is found", all_of("voiced"), "85%"],
         [
-            f"it moves, of the way from the source's to the target's, median of {runs[0]['pairs']}",
+            f"it moves, of the way from the source's to the target's, median of {pairs}",
             all_of("pitch_moved", 0),
             "above 50%",
         ],
@@ -65,7 +67,7 @@ def conversions() -> Rows:
             "70%",
         ],
         [
-            f"mel-cepstral distortion of reconstructions (of their phase alone: {phase:.2f} dB)",
+            f"mel-cepstral distortion of reconstructions; of their phase alone {phase}",
             all_of("distortion", 2, 1, " dB"),
             "",
         ],

@@ -122,7 +122,7 @@ class MovingDigits(Dataset[tuple[Any, dict[str, int]]]):
         split: ``"train"`` or ``"test"``: of the digits. Sequences of the two differ. To choose settings, the
             digits of ``"train"`` as ``"learn"`` and ``"validation"``, the last sixth of them.
         num_digits: in a frame.
-        num_sequences: N.
+        num_sequences: N. Of another N the sequences are others, not the first of them.
         num_frames: T.
         size: height and width of a frame in pixels.
         digit_size: height and width of a digit (default: 28/64 of the frame, as published).

@@ -24,7 +24,12 @@ from .verification import static_and_dynamic
 
 
 def dci(
-    codes: Tensor, factors: Mapping[str, Tensor], *, trees: int = 100, seed: int = 0
+    codes: Tensor,
+    factors: Mapping[str, Tensor],
+    *,
+    groups: Tensor | None = None,
+    trees: int = 100,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """By random forests of scikit-learn, which learn from one half of the codes and are tested on the other.
 
@@ -33,6 +38,8 @@ def dci(
 
     :param codes: ``(N, dim)``.
     :param factors: whole numbers ``(N,)`` by name.
+    :param groups: whole numbers ``(N,)``, such as characters: all of a group lie in one half, or to know a
+        character again would be to know its attributes.
     :returns: ``disentanglement``, ``completeness``, ``informativeness``, 0 to 1; ``accuracy`` of each factor;
         and ``importance``, of each factor ``(dim,)`` that sum to 1.
     :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers, factors, or values of one.
@@ -49,8 +56,7 @@ def dci(
         )
     if len(factors) < 2:
         raise ValueError(f"factors must be 2 or more, got {', '.join(factors) or 'none'}")
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    learn, test = order[: n // 2], order[n // 2 :]
+    learn, test = _halves(n, groups, seed)
     x = codes.detach().cpu().numpy()
     importance, accuracy = {}, {}
     for name, values in factors.items():
@@ -72,6 +78,18 @@ def dci(
     }
 
 
+def _halves(n: int, groups: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
+    """Which of n codes to learn from, and which to test on: of a group all, or none."""
+    generator = torch.Generator().manual_seed(seed)
+    if groups is None:
+        order = torch.randperm(n, generator=generator)
+        return order[: n // 2], order[n // 2 :]
+    names = groups.cpu().unique()
+    first = names[torch.randperm(len(names), generator=generator)[: len(names) // 2]]
+    learnt = torch.isin(groups.cpu(), first)
+    return learnt.nonzero().flatten(), (~learnt).nonzero().flatten()
+
+
 def _purity(table: Tensor) -> Tensor:
     """1 less the entropy of each row ``(rows, columns)``, to the base of the columns: ``(rows,)``."""
     p = table / table.sum(1, keepdim=True).clamp(min=1e-12)
@@ -84,6 +102,7 @@ def latent_dci(
     factors: Sequence[str],
     *,
     sites: Sequence[str] = ("f", "z"),
+    groups: Sequence[str] = (),
     num_sequences: int | None = None,
     batch_size: int = 64,
     seed: int = 0,
@@ -91,6 +110,7 @@ def latent_dci(
     """:func:`dci` of posterior means, [f, mean of z over time].
 
     :param dataset: of ``(x, labels)``, labels with all ``factors``.
+    :param groups: labels that together name the groups of :func:`dci`, such as all attributes of a character.
     :param num_sequences: so many drawn by ``seed`` (default: all).
     :returns: that of :func:`dci`, with ``in_f`` in place of ``importance``: of each factor, what share of the
         importance lies in the first site.
@@ -99,16 +119,19 @@ def latent_dci(
     part = Subset(dataset, order[:num_sequences].tolist())
     encode = static_and_dynamic(guide, sites)
     codes: dict[str, list[Tensor]] = {name: [] for name in sites}
-    values: dict[str, list[Tensor]] = {name: [] for name in factors}
+    values: dict[str, list[Tensor]] = {name: [] for name in (*factors, *groups)}
     for x, labels in DataLoader(part, batch_size, generator=torch.Generator()):
-        missing = [name for name in factors if name not in labels]
+        missing = [name for name in values if name not in labels]
         if missing:
             raise ValueError(f"factors must be among {', '.join(labels)}, got {', '.join(missing)}")
         for name, code in encode(x).items():
             codes[name].append(code.cpu())
-        for name in factors:
-            values[name].append(labels[name])
+        for name, parts in values.items():
+            parts.append(labels[name])
     both = [torch.cat(codes[name]) for name in sites]
-    found = dci(torch.cat(both, 1), {k: torch.cat(v) for k, v in values.items()}, seed=seed)
+    known = {name: torch.cat(parts) for name, parts in values.items()}
+    of = torch.stack([known[name] for name in groups], 1) if groups else None
+    of = None if of is None else of.unique(dim=0, return_inverse=True)[1]
+    found = dci(torch.cat(both, 1), {name: known[name] for name in factors}, groups=of, seed=seed)
     importance, dim = found.pop("importance"), both[0].shape[1]
     return {**found, "in_f": {name: float(rho[:dim].sum()) for name, rho in importance.items()}}

@@ -75,6 +75,25 @@ def test_what_lies_in_f(factors):
     assert found == again
 
 
+def test_to_know_a_character_again_is_not_to_know_its_attributes(factors):
+    """Codes of 60 characters' names, with noise; each has attributes that the codes say nothing of."""
+    generator = torch.Generator().manual_seed(0)
+    who = torch.randint(60, (N,), generator=generator)
+    codes = torch.randn(60, 8, generator=generator)[who]
+    codes = codes + 0.1 * torch.randn(N, 8, generator=generator)
+    attributes = {name: values[:60][who] for name, values in factors.items()}
+    known = metrics.dci(codes, attributes, trees=20)["informativeness"]
+    apart = metrics.dci(codes, attributes, groups=who, trees=20)["informativeness"]
+    assert known > 0.95 and apart < 0.45
+
+    labels = {name: values[:300] for name, values in {**attributes, "who": who}.items()}
+    data = Sequences(codes[:300, None, :3, None, None].expand(-1, 2, -1, 2, 2), labels)
+    options = {"num_sequences": 300}
+    shared = metrics.latent_dci(Reads(), data, [*factors], **options)["informativeness"]
+    parted = metrics.latent_dci(Reads(), data, [*factors], groups=["who"], **options)
+    assert parted["informativeness"] < shared
+
+
 def test_bad_codes(factors):
     with pytest.raises(
         ValueError, match=r"codes must be \(N, dim\).*got \(2000,\); hair \(2000,\)"
