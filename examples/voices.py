@@ -67,6 +67,7 @@ def converted(
             plotting.spectrograms(
                 {kind: test.restore(rows) for kind, rows in shown.items()},
                 folder / f"{name}.png",
+                hop=test.spectrum.step / rate,
                 hertz=test.spectrum.hertz,
             )
             sounds = {

@@ -104,7 +104,7 @@ def lost_detail(model: Any, guide: Any, segments: Tensor) -> Tensor:
     torch.Size([20])
     """
     had, left = (
-        _detail(x).flatten(0, -2).std(0) for x in (segments, convert(model, guide, segments))
+        _detail(x.cpu()).flatten(0, -2).std(0) for x in (segments, convert(model, guide, segments))
     )
     some = left > 1e-6
     if not bool(some.any()):
@@ -129,7 +129,7 @@ def spoken(
     speaker: int | None = None,
     *,
     among: SpeechSegments | None = None,
-    hop: int = HOP,
+    hop: int | None = None,
     detail: float | Tensor = 1.0,
 ) -> Tensor:
     """Scaled frames of an utterance in the voice of a speaker, or in its own: ``(L, bins)``.
@@ -137,14 +137,14 @@ def spoken(
     :param utterance: number of one of ``data.files``.
     :param speaker: number of one of ``among.speakers``; None keeps the content of each segment.
     :param among: where the speaker is heard (default: ``data``).
-    :param hop: frames from one segment of the utterance to the next.
+    :param hop: frames from one segment of the utterance to the next (default: 10, or a whole short segment).
     :param detail: g of :func:`sharpened`; :func:`lost_detail` tells it.
     :raises ValueError: if there is no such speaker, or none of its segments is there.
 
     >>> frames = spoken(model, guide, data, 0, speaker=1)  # doctest: +SKIP
     >>> wave = data.sound(frames)  # doctest: +SKIP
     """
-    content = None
+    content, hop = None, min(HOP, data.num_frames) if hop is None else hop
     if speaker is not None:
         among = data if among is None else among
         theirs = (among.labels["speaker"] == speaker).nonzero()[:, 0]

@@ -25,7 +25,8 @@ def _needed() -> list[str]:
     except metadata.PackageNotFoundError:  # a checkout on the path that was never installed
         return ["torch", "pyro-ppl"]
     lines = [line for line in lines if not re.search(r"extra == .(dev|docs|test)\b", line)]
-    return [*dict.fromkeys(re.split(r"[^\w.-]", line)[0] for line in lines)]
+    names = dict.fromkeys(re.split(r"[^\w.-]", line)[0] for line in lines)
+    return [name for name in names if name != "pyro-dsae"]  # whose extras are of others
 
 
 def _accelerators() -> str:

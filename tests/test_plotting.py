@@ -186,3 +186,23 @@ def test_rate_and_distortion_of_each_way_to_encode(tmp_path):
     two = pixels(plotting.rate_distortion({"a": points, "b": points[:1]}, tmp_path / "two"))
     assert np.array_equal(one, same)  # along the rate, whatever the order
     assert one.shape == two.shape and (one != two).any()
+
+
+@pytest.mark.parametrize("kinds", [1, 2])
+@pytest.mark.parametrize("heads", [1, 5])
+def test_the_legend_of_trajectories_is_in_the_picture(tmp_path, monkeypatch, kinds, heads):
+    figures = []
+    monkeypatch.setattr(
+        "pyro_dsae.plotting.curves.saved", lambda figure, path: figures.append(figure) or path
+    )
+    named = {f"head{i}": torch.rand(10, 8, 9).softmax(-1) for i in range(heads)}
+    names = {head: [f"class {k}" for k in range(9)] for head in named}
+    shown = {f"kind{i}": named for i in range(kinds)}
+    plotting.trajectory_figure(shown, tmp_path / "over_time", names=names)
+    (figure,) = figures
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    assert len(figure.legends[0].texts) == 9 * heads
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+    assert box.y0 >= 0 and box.y1 <= figure.bbox.height
+    assert figure.axes[0].get_window_extent().width > 100  # the panels have their room

@@ -34,6 +34,13 @@ def test_what_a_bug_report_needs(capsys):
         assert found[package] == metadata.version(package)
 
 
+def test_the_version_is_that_of_the_code(capsys, monkeypatch):
+    """Of a checkout that has been pulled since it was installed, too."""
+    monkeypatch.setattr(versions, "__version__", "9.9")
+    pyro_dsae.show_versions()
+    assert re.search(r"^pyro-dsae +9.9$", capsys.readouterr().out, re.MULTILINE)
+
+
 def test_what_is_missing_is_said(capsys, monkeypatch):
     monkeypatch.setattr(versions, "_needed", lambda: ["no-such-package"])
     pyro_dsae.show_versions()

@@ -12,7 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from ..saving import load
+from ..data import Clips
+from ..saving import data_of, load
 from .entries import read_data
 from .recordings import Studio
 
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--against", metavar="OTHER", help="a second pair, to compare side by side")
     made.add_argument("--count", type=int, default=36, help="sequences to choose from (36)")
-    made.add_argument("--frames", type=int, help="of a window of clips (16)")
+    made.add_argument("--frames", type=int, help="of a window of clips (as learnt from, or 16)")
     made.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1)")
     made.add_argument("--port", type=int, help="the first free one from 7860 on")
     made.add_argument("--no-browser", action="store_true", help="only say the address")
@@ -49,11 +50,22 @@ def explorer(pair: Pair, name: str, options: argparse.Namespace, folder: str) ->
     from .page import Stage, build
 
     against = (*load(options.against), options.against) if options.against else None
-    frames = 16 if options.frames is None else options.frames
-    entries = read_data(*pair, options.data, count=options.count, frames=frames)
-    stage = Stage(*pair, entries, name, against)
+    learnt = _learnt(name)
+    frames = options.frames or learnt.pop("num_frames", None) or 16
+    entries = read_data(*pair, options.data, count=options.count, frames=frames, pace=learnt)
+    stage = Stage(*pair, entries, name, against, learnt)
     data = f"of `{Path(options.data).name}`" if options.data else "that it draws"
     return build(stage, folder, about=f"`{Path(name).name}` and sequences {data}")
+
+
+def _learnt(name: str) -> dict[str, Any]:
+    """Window and pace of the clips that a pair has learnt from, where it says so."""
+    try:
+        kind, settings = data_of(name)
+    except FileNotFoundError:
+        return {}
+    of_clips = ("num_frames", "stride", "rate") if kind is Clips else ()
+    return {key: settings[key] for key in of_clips if settings.get(key) is not None}
 
 
 def voices(pair: Pair, name: str, options: argparse.Namespace, folder: str) -> Any:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from .._numbers import check_whole
 from ..checks import check_pair, latents_of
 from ..control import generate, infer
 from ..data import Clips, ProceduralSprites, Sequences, Sprites
@@ -76,6 +76,7 @@ def read_data(
     *,
     count: int = 36,
     frames: int = 16,
+    pace: Mapping[str, Any] | None = None,
 ) -> list[Entry]:
     """At most ``count`` entries, spread over the data, the same each time.
 
@@ -83,13 +84,15 @@ def read_data(
         a ``.npy`` or ``.npz`` array ``(N, T, channels, height, width)``; ``"procedural"``, for the figures
         of :class:`~pyro_dsae.data.ProceduralSprites`; or None: sequences of 8 frames that the model draws.
     :param frames: of a window of clips.
+    :param pace: ``stride`` or ``rate`` of clips, as the pair has learnt from; by default every frame.
     :raises ValueError: if the frames are not those of the model.
     """
     if source is None:
         drawn = generate(model, batch_size=count, num_frames=8).cpu()
         return take_apart(model, guide, list(drawn), [f"drawn {i + 1}" for i in range(count)])
     shape: Any = model.frame_shape
-    data: Any = _open(source, shape, frames)
+    check_whole(1, count=count, frames=frames)
+    data: Any = _open(source, shape, frames, pace or {})
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     chosen = order[:count].sort().values.tolist()
     items = [data[i] for i in chosen]
@@ -101,7 +104,9 @@ def read_data(
     return take_apart(model, guide, [x for x, _ in items], names, labels)
 
 
-def _open(source: str, shape: tuple[int, int, int], frames: int) -> Dataset:
+def _open(
+    source: str, shape: tuple[int, int, int], frames: int, pace: Mapping[str, Any]
+) -> Dataset:
     channels, *size = shape
     if source == "procedural":
         if channels != 3 or size[0] != size[1]:
@@ -120,6 +125,7 @@ def _open(source: str, shape: tuple[int, int, int], frames: int) -> Dataset:
         grey=channels == 1,
         keep="none",
         on_error="skip",
+        **pace,
     )
 
 
@@ -131,20 +137,27 @@ def _name(data: Any, i: int, labels: dict[str, Any]) -> str:
     return f"sequence {i}"
 
 
-def read_clip(path: str | Path, model: nn.Module, guide: nn.Module, name: str) -> Entry:
+def read_clip(
+    path: str | Path,
+    model: nn.Module,
+    guide: nn.Module,
+    name: str,
+    pace: Mapping[str, Any] | None = None,
+) -> Entry:
     """The first frames of one video, at most :data:`MOST_FRAMES`, taken apart.
 
+    :param pace: ``stride`` or ``rate``, see :func:`read_data`.
     :raises ValueError: in one line with ``name`` in place of the path, if it is no video or has more than
         :data:`LONGEST` frames.
     """
     shape: Any = model.frame_shape
     options: Any = {"size": shape[1:], "grey": shape[0] == 1, "keep": "none"}
     try:
-        clips = Clips(path, num_frames=1, windows="tiled", **options)
+        clips = Clips(path, num_frames=None, **options, **(pace or {}))
         (length,) = clips.lengths
         if length > LONGEST:
             raise ValueError(f"{path} must have at most {LONGEST} frames, got {length}")
-        x = clips.read(0, np.arange(min(length, MOST_FRAMES)))
+        x = clips.read(0, clips.frames(0)[1][:MOST_FRAMES])
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(str(error).replace(str(path), name)) from error
     return take_apart(model, guide, [x], [name])[0]

@@ -76,10 +76,20 @@ class Shown:
         return f'<a download="{self.name}.{kind}" href="{address}">{self.name}.{kind}</a>'
 
 
-def beside(sequences: Tensor, captions: Sequence[str], name: str, lines: str) -> Shown:
-    """Sequences ``(N, T, channels, height, width)`` that play side by side, each with its caption."""
+def beside(
+    sequences: Tensor, captions: Sequence[str], name: str, lines: str, begin: int = 0
+) -> Shown:
+    """Sequences ``(N, T, channels, height, width)`` that play side by side, each with its caption.
+
+    :param begin: the frame at which a GIF begins, which plays for ever; others begin at 0, and end.
+    """
     count = len(sequences)
-    return Shown(partial(film, sequences, columns=count), captions, name, count, lines)
+
+    def write(kind: Kind) -> bytes:
+        shown = sequences.roll(-begin, dims=1) if kind == "gif" else sequences
+        return film(shown, kind, columns=count)
+
+    return Shown(write, captions, name, count, lines)
 
 
 def grid(

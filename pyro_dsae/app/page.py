@@ -156,7 +156,7 @@ def build(stage: Stage, folder: str | Path, *, about: str = "") -> gr.Blocks:
             try:
                 if len(chosen.own) >= MOST_UPLOADS:
                     raise ValueError(f"at most {MOST_UPLOADS} videos of your own, this is one more")
-                entry = read_clip(path, stage.model, stage.guide, Path(path).name)
+                entry = read_clip(path, stage.model, stage.guide, Path(path).name, stage.pace)
             except ValueError as error:
                 return str(error), *[gr.skip()] * (2 + len(outputs))
             chosen = replace(chosen, own=(*chosen.own, entry))

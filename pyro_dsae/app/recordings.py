@@ -32,7 +32,6 @@ from .turns import alone
 
 LONGEST = 30.0  # seconds of a recording
 QUIETEST = 1e-3  # peak of a recording; what is below is silence
-SILENCE = 30.0  # dB below the loudest segment: such are left out of a voice
 MOST = 192_000  # samples a second
 PARTS = {"content": "what is said", "voice": "whose voice"}
 
@@ -109,7 +108,10 @@ class Heard:
         first = next(iter(addresses.values()))
         with TemporaryDirectory() as folder:
             path = spectrograms(
-                self.spectra, Path(folder, "spectra.png"), hertz=self.spectrum.hertz
+                self.spectra,
+                Path(folder, "spectra.png"),
+                hop=self.spectrum.step / self.spectrum.sample_rate,
+                hertz=self.spectrum.hertz,
             )
             picture = _address(path.read_bytes(), "image/png")
         said = f"spectrograms: {', '.join(self.spectra)}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from . import pictures
 from .directions import Directions
@@ -74,6 +74,7 @@ class Stage:
 
     :param pair: folder or id of the pair, as the lines name it.
     :param against: a second pair, of the same frames, and its folder or id.
+    :param pace: ``stride`` or ``rate`` of videos that are brought, see :func:`~.entries.read_data`.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Stage:
         entries: Sequence[Entry],
         pair: str,
         against: tuple[nn.Module, nn.Module, str] | None = None,
+        pace: Mapping[str, Any] | None = None,
     ) -> None:
         check_shown(model, guide)
         if against is not None:
@@ -96,7 +98,7 @@ class Stage:
             raise ValueError(f"the explorer needs at least 2 sequences, got {len(entries)}")
         self.model, self.guide, self.entries, self.pair = model, guide, [*entries], pair
         self.directions = Directions.of(entries)
-        self.against = against
+        self.against, self.pace = against, pace
         self.tabs = TABS if against is None else (*TABS, COMPARE)
 
     def draw(self, choice: Choice, values: Mapping[str, Any]) -> Shown:
@@ -135,15 +137,15 @@ class Stage:
 
     def walk(self, a: Entry, b: Entry, content: float, motion: float) -> Shown:
         between = pictures.mixed(self.model, a, b, content, motion)[0]
-        shown = _going_on([looped(a.x, len(b.x)), between, b.x])
+        shown = torch.stack([looped(a.x, len(b.x)), between, b.x])
         lines = snippet("Walk", self.pair, content_share=content, motion_share=motion)
-        return beside(shown, ["from", "between", "to"], "walk", lines)
+        return beside(shown, ["from", "between", "to"], "walk", lines, _now())
 
     def move(self, a: Entry, b: Entry, f: Sequence[float], z: Sequence[float]) -> Shown:
         shown = pictures.moved(self.model, a, b, self.directions, f, z)
         values = {"f_moves": f, "z_moves": z, "f_count": len(f), "z_count": len(z)}
         lines = snippet("Directions", self.pair, **values)
-        return beside(_going_on([*shown]), ["as it is", "moved"], "directions", lines)
+        return beside(shown, ["as it is", "moved"], "directions", lines, _now())
 
     def fresh(self, a: Entry, b: Entry, what: str, steps: int) -> Shown:
         if what == MOTIONS:
@@ -182,7 +184,6 @@ class Stage:
         return crossed(rows, columns, cells, [], "matrix", lines)
 
 
-def _going_on(sequences: Sequence[Tensor]) -> Tensor:
-    """Begun at the frame that the clock is at: a film that takes another's place goes on where that was."""
-    shown = torch.stack([*sequences])
-    return shown.roll(-int(1000 * time.monotonic() / MILLISECONDS), dims=1)
+def _now() -> int:
+    """The frame that the clock is at, where a film that takes another's place goes on."""
+    return int(1000 * time.monotonic() / MILLISECONDS)

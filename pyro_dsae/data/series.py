@@ -31,6 +31,7 @@ class Series(Windows):
         draws: random windows of each series an epoch.
         pad: end what is shorter in zeros; the label ``mask`` says which moments there are.
         scaling: that of the training data (``train.scaling``); None computes it from this data.
+        channels: their names, which those in the files must be, in this order.
         labels: whole numbers ``(series,)`` by name.
         transform: called on each float tensor ``(T, channels)``.
 
@@ -58,6 +59,7 @@ class Series(Windows):
         draws: int = 1,
         pad: bool = False,
         scaling: Scaling | None = None,
+        channels: Sequence[str] | None = None,
         labels: Mapping[str, Any] | None = None,
         transform: Callable[[Tensor], Any] | None = None,
     ) -> None:
@@ -65,7 +67,7 @@ class Series(Windows):
         header: list[str] = []
         if isinstance(series, (str, os.PathLike)):
             paths = _files(Path(series))
-            header = _one_header(paths)
+            header = _one_header(paths, channels)
             stems = Counter(path.stem for path in paths)
             given = {(p.stem if stems[p.stem] == 1 else p.name): _read(p) for p in paths}
         else:
@@ -88,7 +90,10 @@ class Series(Windows):
                     f"{path} must have {width} channels, as {paths[0]}, got {one.shape[1]}"
                 )
             grid.check(path, len(one), None)
-        self.channels = header or [str(i) for i in range(width)]
+        self._named = [*(header or channels or ())]
+        if self._named and len(self._named) != width:
+            raise ValueError(f"channels must be {width} names, got {', '.join(self._named)}")
+        self.channels = self._named or [str(i) for i in range(width)]
         self.labels = {name: torch.as_tensor(values) for name, values in (labels or {}).items()}
         for name, values in self.labels.items():
             if values.shape != (len(self.names),) or values.is_floating_point():
@@ -108,7 +113,8 @@ class Series(Windows):
     @property
     def settings(self) -> dict[str, Any]:
         """What is done to series on the way in: see :func:`pyro_dsae.load_data`."""
-        return {**self._grid.settings, "scaling": self.scaling}
+        channels = {"channels": self._named} if self._named else {}
+        return {**self._grid.settings, "scaling": self.scaling, **channels}
 
     def read(self, i: int, frames: np.ndarray) -> Tensor:
         """Moments of series ``i``, scaled, ``(n, channels)``."""
@@ -116,8 +122,11 @@ class Series(Windows):
         return ((x - self.scaling.mean) / self.scaling.scale).float()
 
     def restore(self, x: Tensor) -> Tensor:
-        """In the units of the data, of scaled moments ``(*, channels)``: float64, on the CPU."""
-        return x.cpu().double() * self.scaling.scale + self.scaling.mean
+        """In the units of the data, of scaled moments ``(*, channels)``, in the precision of ``x``.
+
+        That of float32 has seven digits: for a channel such as a Unix time, give ``x.double()``.
+        """
+        return (x.cpu().double() * self.scaling.scale + self.scaling.mean).to(x)
 
 
 def _files(path: Path) -> list[Path]:
@@ -144,17 +153,20 @@ def _header(path: Path) -> list[str]:
     return []
 
 
-def _one_header(paths: Sequence[Path]) -> list[str]:
-    """That of the CSV files; ValueError naming one whose channels have other names than the first's."""
+def _one_header(paths: Sequence[Path], channels: Sequence[str] | None) -> list[str]:
+    """That of the CSV files; ValueError naming one whose channels are not ``channels``, or the first's."""
     named = [(path, header) for path in paths if (header := _header(path))]
+    if not named:
+        return []
+    expected = named[0][1] if channels is None else [*channels]
     for path, header in named:
-        first, channels = named[0]
-        if header != channels:
+        if header != expected:
+            whose = f"as {named[0][0]}" if channels is None else "as before"
             raise ValueError(
-                f"{path} must have the channels {', '.join(channels)}, in this order, as {first}, got "
+                f"{path} must have the channels {', '.join(expected)}, in this order, {whose}, got "
                 f"{', '.join(header)}"
             )
-    return named[0][1] if named else []
+    return expected
 
 
 def _read(path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from ..training import History
 from ._common import check_mapping, described, finite, saved
+
+_ENTRIES = 14  # of a legend, beside a row of panels
 
 
 def trajectory_figure(
@@ -62,7 +65,11 @@ def trajectory_figure(
         for colour, name in zip(colours, classes, strict=False)
     ]
     if patches:
-        figure.legend(handles=patches, loc="outside right center", fontsize="x-small")
+        columns = math.ceil(len(patches) / (_ENTRIES * len(kinds)))
+        figure.set_figwidth(figure.get_figwidth() + 1.6 * (columns - 1))
+        figure.legend(
+            handles=patches, loc="outside right center", fontsize="x-small", ncols=columns
+        )
     return saved(figure, path)
 
 

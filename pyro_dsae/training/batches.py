@@ -75,7 +75,8 @@ class Batches:
         )
         self.sampler.sort(_lengths(data), self.batch_size)
         self.batched: Batched | None = None
-        if isinstance(data, Batched) and data.transform is None and workers == 0:
+        alike = self.sampler.lengths is None  # else what gathers items one by one also pads them
+        if isinstance(data, Batched) and data.transform is None and workers == 0 and alike:
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
             return
         self.loader = DataLoader(
@@ -222,7 +223,7 @@ def in_order(data: Dataset, batch_size: int, device: torch.device) -> Iterator[B
     """All sequences once, on the device: read by batches where the data set can."""
     part = isinstance(data, Subset)
     whole, indices = (data.dataset, data.indices) if part else (data, range(len(data)))  # type: ignore[attr-defined, arg-type]
-    if isinstance(whole, Batched) and whole.transform is None:
+    if isinstance(whole, Batched) and whole.transform is None and _lengths(whole) is None:
         for index in torch.tensor([*indices]).split(batch_size):
             yield _shown(whole.batch(index, device))
         return

@@ -157,6 +157,10 @@ class Checkpoints:
                 f"{path} is a checkpoint of another architecture than this model and guide: "
                 f"{str(error).splitlines()[-1].strip()}"
             ) from error
+        except (KeyError, ValueError) as error:  # of torch's, where states of optimisers do not fit
+            raise ValueError(
+                f"{path} is a checkpoint of another optimiser: {str(error).splitlines()[-1].strip()}"
+            ) from error
         return History(**json.loads((path / "history.json").read_text()))
 
 

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyro
 import torch
@@ -98,8 +99,9 @@ def fit(
     :param validation: held-out data, evaluated every ``validate_every`` steps (default: each epoch).
     :param checkpoint_dir: where checkpoints go, one every ``checkpoint_every`` steps and at the end. Ctrl-C
         and SIGTERM end the run after the step, with a checkpoint.
-    :param resume: go on from the newest whole checkpoint of ``checkpoint_dir``, if there is one. On the same
-        machine the losses are those of an uninterrupted run.
+    :param resume: go on from the newest whole checkpoint of ``checkpoint_dir``, if there is one, with the
+        optimiser and rate that it began with. On the same machine the losses are those of an
+        uninterrupted run.
     :param device: ``cpu``, the kind of accelerator that there is, such as ``cuda``, or None: the
         accelerator where there is one.
     :param precision: ``auto`` (bf16 on a GPU that has it), ``no`` or ``bf16``.
@@ -180,7 +182,9 @@ def fit(
     if checkpoints.all() and not resume:
         raise ValueError(f"checkpoint_dir holds {checkpoints.all()[-1]}: resume, or empty it first")
     checkpoints.check(pair.parameters())
+    settings = _settings(optim)
     history = (checkpoints.load() if resume else None) or History()
+    _check_settings(settings, _settings(optim))
 
     masked = False
     unread: list[Tensor] = []  # losses still on the device, and the range of the frames
@@ -328,6 +332,28 @@ def _make_optimizer(
             f"lambda parameters: torch.optim.Adam(parameters, 1e-3), got {make!r}"
         )
     return made
+
+
+def _settings(optim: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What an optimiser was made with, by group: its rate, not that of now."""
+    how = {"params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
+    return [
+        {name: value for name, value in group.items() if name not in how}
+        for group in optim.param_groups
+    ]
+
+
+def _check_settings(now: list[dict[str, Any]], kept: list[dict[str, Any]]) -> None:
+    """ValueError if a checkpoint has put the settings of another optimiser in the place of those given."""
+    for given, loaded in zip(now, kept, strict=True):
+        for name, ours in given.items():
+            theirs = loaded.get(name, "none")
+            if ours != theirs:
+                shown = "lr" if name == "initial_lr" else name
+                raise ValueError(
+                    f"resume goes on with the optimiser of the checkpoint, of {shown} {theirs}, got {ours}: "
+                    "give the same, or begin anew"
+                )
 
 
 def _largest(number: int, accelerator: Accelerator) -> int:

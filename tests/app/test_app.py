@@ -13,9 +13,11 @@ from torch import nn
 
 import pyro_dsae
 from pyro_dsae import app
+from pyro_dsae.app import __main__ as app_main
 from pyro_dsae.app import atlas, entries
 from pyro_dsae.app.__main__ import main, shipped
 from pyro_dsae.app.stage import CONTENTS, MOST_ROWS, MOTIONS, TABS, Choice, Stage
+from pyro_dsae.data import Clips
 from pyro_dsae.data.videos import write_video
 
 VALUES = {
@@ -179,6 +181,19 @@ def test_a_film_stands_in_the_page_itself(kind):
     assert "<span>&lt;a&gt;</span>" in shown.html() and "<a>" not in shown.html()
 
 
+def test_a_film_with_an_end_begins_at_its_beginning(tmp_path):
+    """A GIF plays for ever and takes another's place in the middle; an MP4 is saved."""
+    av = pytest.importorskip("av")
+    ramp = torch.linspace(0, 1, 6)[None, :, None, None, None].expand(1, 6, 3, 16, 16)
+    shown = app.beside(ramp, ["a"], "walk", "lines", begin=2)
+    for kind, first in (("gif", 2 / 5), ("mp4", 0.0)):
+        (tmp_path / f"film.{kind}").write_bytes(shown.film(kind))
+        with av.open(str(tmp_path / f"film.{kind}")) as container:
+            frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        middle = frame[len(frame) // 2, frame.shape[1] // 2]
+        assert middle.mean() / 255 == pytest.approx(first, abs=0.1)
+
+
 def test_two_at_once_do_not_disturb_each_other(pair, shown):
     """Pyro's stack of handlers is one a process: without a lock, swaps take each other's latents."""
     model, _ = pair
@@ -294,6 +309,26 @@ class TestData:
         monkeypatch.setattr(entries, "LONGEST", 19)
         with pytest.raises(ValueError, match="^mine must have at most 19 frames, got 20$"):
             app.read_clip(tmp_path / "mine.mp4", *pair, "mine")
+
+    def test_clips_are_seen_at_the_pace_that_was_learnt(self, pair, tmp_path, monkeypatch):
+        pytest.importorskip("av")
+        (tmp_path / "clips").mkdir()
+        grey = np.arange(0, 240, 10, np.uint8)[:, None, None, None]
+        write_video(tmp_path / "clips" / "a.mp4", grey.repeat(32, 1).repeat(32, 2).repeat(3, 3), 12)
+        learnt = Clips(tmp_path / "clips", num_frames=3, rate=4, size=16)
+        pyro_dsae.save(tmp_path / "model", *pair, data=learnt)
+        kept = app_main._learnt(str(tmp_path / "model"))
+        assert kept == {"num_frames": 3, "rate": 4}
+        frames = kept.pop("num_frames")
+        found = app.read_data(*pair, str(tmp_path / "clips"), frames=frames, pace=kept)
+        every, _ = Clips(tmp_path / "clips", num_frames=24, windows="tiled", size=16)[0]
+        torch.testing.assert_close(found[0].x, every[:9:3])
+        own = app.read_clip(tmp_path / "clips" / "a.mp4", *pair, "mine", kept)
+        torch.testing.assert_close(own.x, every[::3])
+        pyro_dsae.save(tmp_path / "other", *pair)
+        assert app_main._learnt(str(tmp_path / "other")) == {}
+        with pytest.raises(ValueError, match="count must be at least 1, got -1"):
+            app.read_data(*pair, str(tmp_path / "clips"), count=-1)
 
     def test_a_wrong_file_gives_a_sentence_without_its_path(self, pair, tmp_path):
         pytest.importorskip("av")

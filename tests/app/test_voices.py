@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,29 @@ def test_sounds_stand_in_the_page_itself(studio, two):
     assert html.count("<audio controls") == 2 and html.count('autoplay src="data:audio/wav') == 1
     assert 'download="conversion.wav" href="data:audio/wav;base64,UklGR' in html
     assert 'alt="spectrograms: what is said' in html and 'src="data:image/png' in html
+
+
+def test_the_axis_of_time_is_that_of_the_spectra(studio, two, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        recordings, "spectrograms", lambda rows, path, **how: seen.append(how) or path
+    )
+    heard = studio.convert(*two)
+    spectrum = LogSpectrum(window=0.050, hop=0.020)
+    with pytest.raises(FileNotFoundError):  # nothing was drawn
+        replace(heard, spectrum=spectrum).html()
+    assert seen[0]["hop"] == pytest.approx(0.020)
+
+
+def test_segments_shorter_than_the_usual_step(studio, two, tmp_path):
+    settings = {**studio.settings, "num_frames": 8}
+    for i, path in enumerate(two):
+        there = tmp_path / "all" / f"{i}" / "1.wav"
+        there.parent.mkdir(parents=True)
+        soundfile.write(there, app.read_recording(path, "", 16_000), 16_000, subtype="FLOAT")
+    data = SpeechSegments(tmp_path / "all", cache_dir=tmp_path / "cache", **settings)
+    frames = conversion.spoken(studio.model, studio.guide, data, 0, 1)
+    assert frames.shape == (data.lengths[0], 200)
 
 
 class TestRecordings:

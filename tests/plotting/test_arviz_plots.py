@@ -16,6 +16,7 @@ from PIL import Image
 from pyro import distributions as dist
 from torch import Tensor
 
+import pyro_dsae
 from pyro_dsae import to_arviz
 from pyro_dsae.inference_data import _import_arviz
 from pyro_dsae.metrics.evidence import importance_bound, k_hat
@@ -223,3 +224,29 @@ def test_containers_that_do_not_fit(
     other = to_arviz(linear_model, guide_of(1.2), points + 1, num_samples=30)
     with pytest.raises(ValueError, match="same sequences, got others for 'other' than for 'wide'"):
         comparison_figure({"wide": containers["wide"], "other": other}, tmp_path / "c")
+
+
+def test_frames_that_are_absent_are_in_no_figure(
+    make_pair: Any, x: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Predictions and what was observed are of the same frames, and all of each."""
+    model, guide = make_pair()
+    mask = torch.ones(x.shape[:2], dtype=torch.bool)
+    mask[:, 1:3] = False  # a gap, which is predicted
+    options = {"num_samples": 25, "predictive": "mean", "mask": mask}
+    both = {name: pyro_dsae.to_arviz(model, guide, x, **options) for name in ("a", "b")}
+    assert set(compare_weights(both).index) == {"a", "b"}
+    assert is_picture(predictive_check(both["a"], tmp_path / "check"))
+    shown = arviz_plots._present(both["a"])
+    observed, predicted = shown["observed_data"]["x"], shown["posterior_predictive"]["x"]
+    assert observed.sizes == {"x_dim_0": int(mask.sum()) * x[0, 0].numel()}
+    assert np.isfinite(predicted).all() and predicted.shape[2:] == observed.shape
+    np.testing.assert_allclose(observed, x[mask].flatten())
+
+
+def test_numpys_generator_is_left_alone(containers: dict[str, Any], tmp_path: Path) -> None:
+    np.random.seed(5)  # noqa: NPY002
+    expected = np.random.rand()  # noqa: NPY002
+    np.random.seed(5)  # noqa: NPY002
+    predictive_check(containers["wide"], tmp_path / "check")
+    assert np.random.rand() == expected  # noqa: NPY002

@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from conftest import as_on_a_gpu
 
 from pyro_dsae import fit
 from pyro_dsae.data import RandomFrames, Sequences
-from pyro_dsae.training import Checkpoints
+from pyro_dsae.training import Checkpoints, Muon
 from pyro_dsae.training.batches import _leave_group, _sigterm_waits
 from pyro_dsae.training.checkpoints import InterruptGuard
 
@@ -307,3 +308,28 @@ def test_nothing_is_lost_by_kills_full_disks_and_damage(tmp_path, monkeypatch):
     cut = kills.cut_in_half(tmp_path / "cut")
     assert cut["files"] == 6
     assert [found["lost"] for found in (by_kill, by_term, full, cut)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({}, {"lr": 1e-9}, "of lr 0.001, got 1e-09: give the same"),
+        (
+            {},
+            {"optimizer": partial(torch.optim.Adam, betas=(0.5, 0.9))},
+            r"of betas \(0.9, 0.999\), got",
+        ),
+        ({"optimizer": partial(torch.optim.SGD, lr=1e-3)}, {}, "of betas none, got"),
+        ({}, {"optimizer": partial(torch.optim.SGD, lr=1e-3)}, "of momentum none, got 0"),
+        ({}, {"optimizer": partial(Muon, lr=1e-3)}, "is a checkpoint of another optimiser"),
+        ({"optimizer": partial(Muon, rate=0.1)}, {"optimizer": Muon}, "of lr 0.1, got 0.02"),
+    ],
+)
+def test_it_goes_on_with_the_optimiser_that_it_began_with(
+    make_pair, x, tmp_path, before, now, words
+):
+    options = {**RUN, "checkpoint_dir": tmp_path}
+    fit(*make_pair(), x, **{**options, "steps": 4, **before})
+    with pytest.raises(ValueError, match=words):
+        fit(*make_pair(), x, **{**options, **now}, resume=True)
+    fit(*make_pair(), x, **{**options, **before}, resume=True)

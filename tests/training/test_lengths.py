@@ -172,9 +172,18 @@ def test_windows_of_one_length_are_drawn_whatever_their_recordings_have(tmp_path
         batches = Batches(data, 6, Accelerator(cpu=True), 0, 0)
         found = [frozenset(known[label].tolist()) for _, known in batches.from_step(0, 12)]
         assert len({*found}) > 10, found
-    whole = Series([np.zeros((20 + n, 2)) for n in range(24)], num_frames=None)
+    whole = Series(
+        [np.random.default_rng(n).normal(size=(20 + n, 2)) for n in range(24)], num_frames=None
+    )
     backwards = whole.select([*range(23, -1, -1)])
     assert whole.item_lengths == backwards.item_lengths[::-1] == [*range(20, 44)]
+    sizes = {"f_dim": 4, "z_dim": 2, "channels": 4, "hidden": 8}
+    trained = pyro_dsae.DSAE((2,), likelihood="normal", **sizes), pyro_dsae.Full((2,), **sizes)
+    assert len(fit(*trained, whole, steps=2, batch_size=4, **CPU).losses) == 2  # padded, and masked
+    listed = [whole[i][0] for i in range(24)]
+    assert evaluate_elbo(*trained, whole, batch_size=5) == evaluate_elbo(
+        *trained, listed, batch_size=5
+    )
 
 
 def test_batches_are_of_similar_length():
