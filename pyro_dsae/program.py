@@ -35,6 +35,23 @@ def unannounced() -> Iterator[None]:
         _announces = before
 
 
+@contextmanager
+def _store_as_it_is() -> Iterator[None]:
+    """Weights of others in Pyro's store, such as a function's as guide, still say what their values are.
+
+    A program with weights of its own puts the store aside as if to write it to a file, and Pyro then takes
+    from each weight there what :class:`pyro.infer.SVI` asks of it.
+    """
+    stored = [
+        w for _, w in pyro.get_param_store().named_parameters() if hasattr(w, "unconstrained")
+    ]
+    try:
+        yield
+    finally:
+        for weight in stored:
+            weight.unconstrained = weakref.ref(weight)
+
+
 def unwrapped(program: Callable) -> Callable:
     """The program itself, without the handlers around it."""
     return program if isinstance(program, nn.Module) else unwrap(program)
@@ -82,7 +99,8 @@ class Program(PyroModule, HubMixin):
 
     @pyro.settings.context(module_local_params=True)
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return super().__call__(*args, **kwargs)
+        with _store_as_it_is():
+            return super().__call__(*args, **kwargs)
 
     @property
     def latents(self) -> Latents:

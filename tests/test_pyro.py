@@ -10,7 +10,9 @@ import pyro
 import pytest
 import torch
 from conftest import every_pair
+from pyro import distributions as dist
 from pyro import poutine
+from pyro.distributions.constraints import positive
 from pyro.infer import (
     SVI,
     Importance,
@@ -23,6 +25,7 @@ from pyro.infer import (
     TraceGraph_ELBO,
     TraceMeanField_ELBO,
 )
+from pyro.infer.autoguide import AutoDelta, AutoNormal
 from torch import nn
 
 import pyro_dsae
@@ -147,6 +150,38 @@ def enumerated(model, guide, x):
     has_gradients(elbo.differentiable_loss(model, guide, x), model, guide)
 
 
+def auto_guides(model, guide, x):
+    """Guides whose weights are in Pyro's store, beside a model whose own are not."""
+    drawn = poutine.trace(model).get_trace(x).nodes
+    shapes = {name: drawn[name]["value"].shape for name in (*model.content, *model.dynamics)}
+    network = nn.Linear(1, 1)
+
+    def own(x):
+        pyro.module("network", network)
+        with pyro.plate("sequences", len(x), dim=-1):
+            for name, shape in shapes.items():
+                loc = pyro.param(f"loc_{name}", torch.zeros(shape))
+                scale = pyro.param(f"scale_{name}", torch.ones(shape), constraint=positive)
+                pyro.sample(
+                    name,
+                    dist.Normal(loc + network(torch.ones(1)), scale).to_event(len(shape) - 1),
+                )
+
+    for chosen in (AutoNormal(model), AutoDelta(model), own):
+        pyro.clear_param_store()
+        training = SVI(model, chosen, pyro.optim.Adam({"lr": 1e-2}), Trace_ELBO())
+        assert math.isfinite(training.step(x))
+        store = pyro.get_param_store()
+        before = {name: value.detach().clone() for name, value in store.items()}
+        own_before = [weight.detach().clone() for weight in model.parameters()]
+        assert math.isfinite(training.step(x))
+        still = [name for name, value in before.items() if torch.equal(store[name], value)]
+        assert before and still == []
+        pairs = zip(own_before, model.parameters(), strict=True)
+        assert any(not torch.equal(old, new) for old, new in pairs)
+    pyro.clear_param_store()
+
+
 def renyi(model, guide, x):
     """At alpha = 0 the importance-weighted bound of each sequence: log mean of its weights."""
     torch.manual_seed(0)
@@ -259,6 +294,7 @@ def render_model(model, guide, x):
 
 CELLS = {
     "`SVI`": svi,
+    "`AutoNormal`, or a function with `pyro.param`, as guide": auto_guides,
     "`ReparametrisedELBO`, what `fit` takes": reparametrised,
     "`vectorize_particles=True`": vectorised_particles,
     "`TraceMeanField_ELBO`": mean_field,
