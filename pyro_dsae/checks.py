@@ -30,6 +30,9 @@ def check_pair(model: Callable, guide: Callable) -> None:
         raise ValueError(
             f"{names} do not fit: latents are {', '.join(ours)} and {', '.join(theirs)}"
         )
+    spreads = [getattr(program, "z2_scale", None) for program in programs]
+    if None not in spreads and spreads[0] != spreads[1]:
+        raise ValueError(f"{names} do not fit: z2_scale is {spreads[0]} and {spreads[1]}")
     for site, shape in ours.items():
         if shape != theirs[site]:
             raise ValueError(
@@ -40,6 +43,11 @@ def check_pair(model: Callable, guide: Callable) -> None:
 def latents_of(program: Callable) -> Latents:
     """Shape by site of the latents of one sequence; empty if the program does not say."""
     return getattr(unwrapped(program), "latents", {})
+
+
+def sites_of(model: Callable, which: str) -> tuple[str, ...]:
+    """The sites of a model's ``"content"``, or of its ``"dynamics"``."""
+    return getattr(unwrapped(model), which, ("f",) if which == "content" else ("z",))
 
 
 def _shape(shape: Iterable[int | None], first: str = "") -> str:

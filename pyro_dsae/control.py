@@ -21,7 +21,15 @@ from pyro import poutine
 from torch import Tensor
 
 from ._numbers import check_whole
-from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, shown
+from .checks import (
+    as_frames,
+    as_mask,
+    check_latents,
+    check_pair,
+    latents_of,
+    shown,
+    sites_of,
+)
 from .handlers import PosteriorMean, latent_sites
 from .models.base import SequenceModel
 from .nn import check_mask, hidden, lengths_of, within_lengths
@@ -326,9 +334,8 @@ def swap(
         infer(guide, x, sample=sample, model=model, mask=mask)
         for x, mask in ((content, content_mask), (dynamics, dynamics_mask))
     )
-    root = unwrapped(model)
-    latents: dict[str, Any] = {name: of_content[name] for name in getattr(root, "content", ("f",))}
-    latents |= {name: of_dynamics[name] for name in getattr(root, "dynamics", ("z",))}
+    latents: dict[str, Any] = {name: of_content[name] for name in sites_of(model, "content")}
+    latents |= {name: of_dynamics[name] for name in sites_of(model, "dynamics")}
     return _ended(generate(model, num_frames=dynamics.shape[1], **latents), dynamics_mask)
 
 

@@ -222,7 +222,7 @@ class HubMixin(
                 + " ".join(str(error).split())
             ) from error
         program._load(file, map_location, strict)
-        return program.eval()  # type: ignore[attr-defined]
+        return program.to(map_location).eval()  # type: ignore[attr-defined]
 
     def _load(self, file: Path, device: str, strict: bool) -> None:
         """Take all weights from a file, or name those that do not fit."""

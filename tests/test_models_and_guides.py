@@ -177,3 +177,30 @@ def test_two_models_do_not_share_weights(make_pair, x):
     pyro_dsae.fit(*first, x, steps=2, device="cpu")
     assert all(torch.equal(a, b) for a, b in zip(before, second[0].parameters(), strict=True))
     assert len(list(pyro.get_param_store().keys())) == 0
+
+
+def test_options_that_nothing_would_take(make_pair):
+    prior = pyro_dsae.DSAE((20,), f_dim=4, z_dim=3, hidden=8).prior
+    with pytest.raises(ValueError, match="residual is of priors by name"):
+        pyro_dsae.DSAE((20,), f_dim=4, z_dim=3, hidden=8, prior=prior, residual=True)
+    with pytest.raises(ValueError, match="modulated decoders are of images"):
+        pyro_dsae.DSAE((20,), f_dim=4, z_dim=3, hidden=8, modulated=True)
+
+
+@pytest.mark.parametrize(("real", "expected"), [(True, "bf16"), (False, "no")])
+def test_bf16_only_where_a_gpu_has_it(monkeypatch, real, expected):
+    """Older ones act as if: what torch says unless it is asked not to count that."""
+    from pyro_dsae.training import devices
+
+    made = {}
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda,
+        "is_bf16_supported",
+        lambda including_emulation=True: including_emulation or real,
+    )
+    monkeypatch.setattr(devices, "Accelerator", lambda **how: made.update(how))
+    devices.make_accelerator(None, "auto")
+    assert made == {"cpu": False, "mixed_precision": expected}

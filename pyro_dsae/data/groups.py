@@ -56,7 +56,7 @@ class Groups(Dataset[tuple[Any, dict[str, int]]]):
         if data.transform is not None:
             raise ValueError(f"data must have no transform, got {data.transform!r}")
         self.data, self.by, self.size = data, by, size
-        _, group, sizes = labels[by].unique(return_inverse=True, return_counts=True)
+        _, group, sizes = labels[by].cpu().unique(return_inverse=True, return_counts=True)
         self._order = group.argsort(stable=True)
         self._sizes, self._first = sizes[group], (sizes.cumsum(0) - sizes)[group]
         self._rank = self._order.argsort() - self._first  # of each within its group

@@ -66,11 +66,14 @@ class FHVAEGuide(Program):
         hidden: int = 256,
     ) -> None:
         super().__init__()
-        if utterances < 1 or discriminative < 0:
+        if not (utterances >= 1 and 0 <= discriminative < float("inf")):
             raise ValueError(
                 "utterances must be at least 1 and discriminative not negative, "
                 f"got {utterances} and {discriminative}"
             )
+        check_whole(1, utterances=utterances)
+        if not 0 < z2_scale < float("inf"):
+            raise ValueError(f"z2_scale must be positive, got {z2_scale}")
         self.frame_shape = check_frame_shape(frame_shape)
         check_whole(1, z1_dim=z1_dim, z2_dim=z2_dim, hidden=hidden)
         self.discriminative, self.z2_scale = discriminative, z2_scale
@@ -103,6 +106,13 @@ class FHVAEGuide(Program):
         :param mask: ``(N, T)``, True where a frame is present.
         """
         check_sequences(x, self.frame_shape)
+        if utterance is not None and utterance.device.type == "cpu" and len(utterance):
+            low, high = (int(end) for end in utterance.aminmax())
+            if low < 0 or high >= len(self.mu2.weight):
+                raise ValueError(
+                    f"utterance must be 0 to {len(self.mu2.weight) - 1}, one of those to learn from, "
+                    f"got {low} to {high}"
+                )
         lengths, share = None, 1.0 if segments is None else segments.reciprocal()
         if mask is None:
             h = self.encoder(x)
@@ -112,9 +122,8 @@ class FHVAEGuide(Program):
         with pyro.plate("sequences", len(x), dim=-1):
             loc, scale = self.z2_head(last_step(self.z2_lstm(h)[0], lengths))
             mu2 = loc / (1 + self.z2_scale**2) if utterance is None else self.mu2(utterance)
-            with poutine.scale(
-                scale=share
-            ):  # as in the model: a KL in closed form takes the guide's
+            # Scaled as in the model: a KL in closed form takes the guide's.
+            with poutine.scale(scale=share):
                 mu2 = pyro.sample("mu2", dist.Delta(mu2, event_dim=1))
             z2 = pyro.sample("z2", dist.Normal(loc, scale).to_event(1))
             last = last_step(along_time(self.z1_lstm, beside(h, z2.unsqueeze(-2))), lengths)

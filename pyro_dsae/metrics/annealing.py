@@ -27,7 +27,8 @@ From an exact draw of the posterior the same path runs backwards, and :math:`E\,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -35,12 +36,13 @@ import pyro
 import torch
 from pyro import distributions as dist
 from pyro import poutine
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .._numbers import check_whole
-from ..checks import as_mask, check_pair
+from ..checks import as_frames, as_mask, check_pair, shown
 from ..handlers import latent_sites
+from ..program import unwrapped
 from ._evaluation import device_of, evaluation
 
 TARGET = (
@@ -102,6 +104,7 @@ def anneal(
     if x.dim() < 3 or not len(x):
         raise ValueError(f"x must be (batch, time, *frame) and not empty, got {tuple(x.shape)}")
     mask = as_mask(mask, x, model, guide)
+    x = as_frames(model, shown(x, mask), model)
     betas = _temperatures(num_temperatures)
     parts = []
     for rows in torch.arange(len(x), device=x.device).split(max(1, pairs_at_once // num_chains)):
@@ -198,6 +201,28 @@ class _State(NamedTuple):
         return log_q.lerp(log_p, beta), slope_q.lerp(slope_p, beta)
 
 
+@contextmanager
+def _recurrent_gradients(*programs: Callable) -> Iterator[None]:
+    """Within, LSTMs are in training mode, without which cuDNN's have no gradients.
+
+    Where it would change what they give, by dropout, cuDNN is left out altogether.
+    """
+    roots = [root for root in map(unwrapped, programs) if isinstance(root, nn.Module)]
+    recurrent = [part for root in roots for part in root.modules() if isinstance(part, nn.RNNBase)]
+    if any(part.dropout for part in recurrent):
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+        return
+    before = [part.training for part in recurrent]
+    try:
+        for part in recurrent:
+            part.training = True
+        yield
+    finally:
+        for part, flag in zip(recurrent, before, strict=True):
+            part.training = flag
+
+
 class _Path:
     """The two ends of the path for sequences x, and what runs along it."""
 
@@ -242,11 +267,13 @@ class _Path:
             draws.append(self.flat({site: trace.nodes[site]["value"] for site in self.shapes}))
         return torch.stack(draws).detach()
 
-    # cuDNN's LSTMs have no gradients in evaluation mode.
     @torch.enable_grad()
-    @torch.backends.cudnn.flags(enabled=False)
     def state(self, u: Tensor) -> _State:
         """The state at u."""
+        with _recurrent_gradients(*self.programs):
+            return self._state(u)
+
+    def _state(self, u: Tensor) -> _State:
         u = u.detach().requires_grad_()
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         latents = {

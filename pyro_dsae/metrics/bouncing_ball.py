@@ -55,7 +55,7 @@ def incorrect_pixels(predicted: Tensor, x: Tensor, threshold: float = 0.5) -> Te
             "predicted and x must be (*, time, channels, height, width), the same but for futures "
             f"before them, got {tuple(predicted.shape)} and {tuple(x.shape)}"
         )
-    wrong = (predicted > threshold) != (x > threshold)
+    wrong = (predicted > threshold) != (x.to(predicted.device) > threshold)
     return wrong.flatten(-3).sum(-1, dtype=torch.int32) / wrong.shape[-3:].numel()
 
 
@@ -109,7 +109,7 @@ def prediction_errors(
             for part, out in zip(x.split(batch_size), errors.split(batch_size, 1), strict=True):
                 part = part.to(device)
                 seen, truth = part[:, :-number], part[:, -number:]
-                futures = forecast(seen, number, num_futures=num_futures)
+                futures = forecast(seen, number, num_futures=num_futures).to(device)
                 if futures.shape != (num_futures, *truth.shape):
                     raise ValueError(
                         f"forecast must give {(num_futures, *truth.shape)}, got {tuple(futures.shape)}"
@@ -189,7 +189,7 @@ def continuation_nll(
         for part in x.to(torch.float32).split(batch_size):
             part = part.to(device)
             truth = part[:, seen:]
-            futures = forecast(part[:, :seen], truth.shape[1], num_futures=num_futures)
+            futures = forecast(part[:, :seen], truth.shape[1], num_futures=num_futures).to(device)
             nll = functional.binary_cross_entropy(
                 futures, truth.expand_as(futures), reduction="none"
             )

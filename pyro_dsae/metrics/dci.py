@@ -44,10 +44,7 @@ def dci(
         and ``importance``, of each factor ``(dim,)`` that sum to 1.
     :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers, factors, or values of one.
     """
-    try:
-        from sklearn.ensemble import RandomForestClassifier
-    except ImportError as error:
-        raise ImportError('dci needs scikit-learn: pip install "pyro-dsae[speech]"') from error
+    forests = _forests()
     n = len(codes)
     if codes.dim() != 2 or codes.shape[1] < 2 or any(v.shape != (n,) for v in factors.values()):
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in factors.items())
@@ -63,7 +60,7 @@ def dci(
         y = values.cpu().numpy()
         if len(np.unique(y[learn])) < 2:
             raise ValueError(f"{name} must have 2 values or more among those learnt from, got 1")
-        forest = RandomForestClassifier(trees, max_features=None, random_state=seed)
+        forest = forests(trees, max_features=None, random_state=seed)
         forest.fit(x[learn], y[learn])
         importance[name] = torch.from_numpy(forest.feature_importances_)
         accuracy[name] = float(forest.score(x[test], y[test]))
@@ -76,6 +73,14 @@ def dci(
         "accuracy": accuracy,
         "importance": importance,
     }
+
+
+def _forests() -> Any:
+    try:
+        from sklearn.ensemble import RandomForestClassifier
+    except ImportError as error:
+        raise ImportError('dci needs scikit-learn: pip install "pyro-dsae[speech]"') from error
+    return RandomForestClassifier
 
 
 def _halves(n: int, groups: Tensor | None, seed: int) -> tuple[Tensor, Tensor]:
@@ -115,6 +120,7 @@ def latent_dci(
     :returns: that of :func:`dci`, with ``in_f`` in place of ``importance``: of each factor, what share of the
         importance lies in the first site.
     """
+    _forests()
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
     part = Subset(dataset, order[:num_sequences].tolist())
     encode = static_and_dynamic(guide, sites)

@@ -65,6 +65,8 @@ def log_weights(
     >>> log_weights(model, guide, x, num_samples=10).shape
     torch.Size([10, 4])
     """
+    mask = as_mask(mask, x, model, guide)
+    x = as_frames(model, shown(x, mask), model)
     draws = _draws(model, guide, x, mask, num_samples, pairs_at_once)
     weights = [terms["elbo"] for terms in draws]
     return _weights(weights, num_samples)

@@ -119,5 +119,8 @@ def _contents(
         same = (lengths == length).nonzero().squeeze(1)
         for index in same.split(max(1, frames_at_once // length)):
             x = torch.stack([sets[i] for i in index]).to(device)
-            found.update(zip(index.tolist(), control.infer(guide, x)["f"].cpu(), strict=True))
+            latents = control.infer(guide, x)
+            if "f" not in latents:
+                raise ValueError(f"guide must have a site f, got {', '.join(latents)}")
+            found.update(zip(index.tolist(), latents["f"].cpu(), strict=True))
     return torch.stack([found[i] for i in range(len(sets))])

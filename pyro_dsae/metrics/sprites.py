@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import control
+from ..checks import sites_of
 from ._evaluation import evaluation
 from .judge import (
     ATTRIBUTES,
@@ -83,6 +84,11 @@ class _Bench:
         self.index = balanced_subset(dataset.labels["action"], num, seed)
         self.labels = {name: dataset.labels[name][self.index].cpu() for name in HEADS}
 
+    def inferred(self, which: str, x: Tensor) -> dict[str, Any]:
+        """Latents of ``"content"``, or of ``"dynamics"``, by site."""
+        latents = control.infer(self.guide, x, sample=self.sample)
+        return {site: latents[site] for site in sites_of(self.model, which)}
+
     def judged(self, make: Callable[..., Tensor], *partners: Tensor) -> dict[str, Tensor]:
         """Log-probabilities, float64 ``(N, classes)``, of ``make(x, ...)`` batch by batch.
 
@@ -93,7 +99,7 @@ class _Bench:
         orders = (torch.arange(len(self.index)), *partners)
         for batch in zip(*(order.split(self.batch_size) for order in orders), strict=True):
             x = [batch_frames(self.dataset, self.index[part], self.device) for part in batch]
-            for name, log_p in self.judge(make(*x)).items():
+            for name, log_p in self.judge(make(*x).to(self.device)).items():
                 found[name].append(log_p.double().cpu())
         return {name: torch.cat(parts) for name, parts in found.items()}
 
@@ -220,8 +226,8 @@ def protocol_b(bench: _Bench) -> dict[str, float]:
     """
 
     def fresh_dynamics(x: Tensor) -> Tensor:
-        f = control.infer(bench.guide, x, sample=bench.sample)["f"]
-        return control.generate(bench.model, f=f, num_frames=x.shape[1])
+        content = bench.inferred("content", x)
+        return control.generate(bench.model, num_frames=x.shape[1], **content)
 
     log_p = bench.judged(fresh_dynamics)
     return {**static_accuracies(log_p, bench.labels), **_inception(log_p["action"])}
@@ -244,8 +250,8 @@ def protocol_b_reverse(bench: _Bench) -> dict[str, float]:
     """
 
     def fresh_content(x: Tensor) -> Tensor:
-        z = control.infer(bench.guide, x, sample=bench.sample)["z"]
-        return control.generate(bench.model, z=z, num_frames=x.shape[1])
+        dynamics = bench.inferred("dynamics", x)
+        return control.generate(bench.model, num_frames=x.shape[1], **dynamics)
 
     log_p = bench.judged(fresh_content)["action"]
     return {**action_accuracies(log_p, bench.labels["action"]), **_inception(log_p)}
@@ -367,10 +373,17 @@ def trajectories(
         latents = control.infer(guide, x)
         for start in range(0, num, batch_size):
             size = min(batch_size, num - start)
-            f, z = (v.expand(size, *v.shape[1:]) for v in (latents["f"], latents["z"]))
+            fixed: dict[str, dict[str, Any]] = {
+                which: {
+                    site: latents[site].expand(size, *latents[site].shape[1:])
+                    for site in sites_of(model, which)
+                }
+                for which in ("content", "dynamics")
+            }
+            steps = num_frames or x.shape[1]
             made = {
-                "fixed_f": control.generate(model, f=f, num_frames=num_frames or x.shape[1]),
-                "fixed_z": control.generate(model, z=z, num_frames=x.shape[1]),
+                "fixed_f": control.generate(model, num_frames=steps, **fixed["content"]),
+                "fixed_z": control.generate(model, num_frames=x.shape[1], **fixed["dynamics"]),
             }
             for kind, frames in made.items():
                 for name, log_p in judge.per_frame(frames).items():

@@ -43,6 +43,8 @@ class DSAE(SequenceModel):
         if residual:
             self.chosen["residual"] = True
         if isinstance(prior, nn.Module):
+            if residual:
+                raise ValueError("residual is of priors by name: give it to the one of your own")
             options["prior"] = prior
         elif prior is not None:
             self.chosen |= {"name": prior} if isinstance(prior, str) else prior

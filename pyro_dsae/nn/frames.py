@@ -48,6 +48,8 @@ def frame_decoder(
     shape = check_frame_shape(frame_shape)
     if len(shape) == 1:
         _whole_frames(patch)
+        if modulated:
+            raise ValueError("modulated decoders are of images, (C, H, W), got frames (bins,)")
         width = widths_of(channels)[-1]
         return MLP(f_dim + z_dim, width, width, shape[0])
     if modulated:

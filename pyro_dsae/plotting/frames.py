@@ -43,7 +43,7 @@ def grid(rows: Tensor | Sequence[Tensor], path: str | Path, *, scale: int | None
             raise ValueError(
                 f"rows must be tensors of one shape, got {', '.join(shapes) or 'none'}"
             )
-        rows = torch.stack([*rows])
+        rows = torch.stack([row.detach().cpu() for row in rows])
     axes = "sequences, time, channels, height, width"
     frames = as_frames("rows", cast(Tensor, rows), axes)
     image = tile(frames.flatten(0, 1), frames.shape[1], enlargement(frames, scale))

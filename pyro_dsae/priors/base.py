@@ -23,8 +23,12 @@ class Prior(nn.Module):
     >>> class Walk(Prior):
     ...     z_dim = 2
     ...
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.register_buffer("zero", torch.zeros(2))  # goes where the model goes
+    ...
     ...     def forward(self, num_frames):
-    ...         eye, zero = torch.eye(2), torch.zeros(2)
+    ...         eye, zero = torch.eye(2, device=self.zero.device), self.zero
     ...         step = pyro.distributions.Normal(zero, 0.1).to_event(1)
     ...         return pyro.distributions.GaussianHMM(step, eye, step, eye, step, duration=num_frames)
     >>> Walk()(8).sample().shape
@@ -44,8 +48,12 @@ class ContentPrior(nn.Module):
     >>> class Wide(ContentPrior):
     ...     f_dim = 8
     ...
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.register_buffer("centre", torch.zeros(8))
+    ...
     ...     def forward(self):
-    ...         return pyro.distributions.Normal(torch.zeros(8), 2.0).to_event(1)
+    ...         return pyro.distributions.Normal(self.centre, 2.0).to_event(1)
     >>> model = pyro_dsae.DSAE((200,), f_dim=8, z_dim=4, hidden=16, content_prior=Wide())
     """
 

@@ -24,6 +24,9 @@ class Averages(AveragedModel):
     def __init__(self, model: nn.Module, guide: nn.Module, share: float) -> None:
         super().__init__(nn.ModuleList((model, guide)), multi_avg_fn=self._add)
         self.share = share
+        for part in self.modules():
+            if isinstance(part, nn.RNNBase):
+                part.flatten_parameters()  # a copy has them in pieces, which cuDNN would join at each call
         averaged_model, averaged_guide = self.module.children()
         self.pair = averaged_model, averaged_guide
 

@@ -85,7 +85,7 @@ class Batches:
             sampler=_WithEpoch(self.sampler) if workers else self.sampler,
             drop_last=True,
             num_workers=workers,
-            pin_memory=self.device.type == "cuda",
+            pin_memory=self.device.type == "cuda" and _on_cpu(data),
             persistent_workers=workers > 0,
             worker_init_fn=_leave_group,
             collate_fn=collated,
@@ -210,6 +210,12 @@ def _leave_group(worker: int) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+
+
+def _on_cpu(data: Any) -> bool:
+    """Whether what is read lies there: nothing else can be pinned."""
+    x, labels = split(data[0], 0)
+    return all(v.device.type == "cpu" for v in (x, *labels.values()) if isinstance(v, Tensor))
 
 
 def _on_device(data: Sequences, device: torch.device) -> Sequences:

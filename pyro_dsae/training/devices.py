@@ -23,8 +23,9 @@ def make_accelerator(device: str | None, precision: str) -> Accelerator:
     # Accelerate joins processes on a CPU only where it is told that there is nothing else.
     cpu = str(device) == "cpu" or not there
     if precision == "auto":
-        bf16 = not cpu and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        precision = "bf16" if bf16 else "no"
+        # Older GPUs can only act as if they had it, which is far slower than float32.
+        has = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "bf16" if has and not cpu else "no"
     if not torch.distributed.is_initialized():
         # A run may differ from the one before.
         AcceleratorState._reset_state(reset_partial_state=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import every_pair
 from pyro import distributions as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyro_dsae.metrics import (
     anneal,
@@ -19,6 +19,7 @@ from pyro_dsae.metrics import (
     importance_bound,
     log_weights,
 )
+from pyro_dsae.metrics.annealing import _recurrent_gradients
 
 NOISE = 0.5
 FRAMES = 4
@@ -267,3 +268,16 @@ def joined_model(x: Tensor) -> None:
 def test_bad_arguments(points: Tensor, call: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(points)
+
+
+def test_lstms_have_gradients_in_evaluation_mode_on_a_gpu_too() -> None:
+    """cuDNN's have none but in training mode; convolutions keep theirs. By dropout it would differ."""
+    program = nn.Sequential(nn.LSTM(2, 3), nn.Dropout(), nn.Linear(3, 1)).eval()
+    with _recurrent_gradients(program, lambda: None):
+        assert [part.training for part in program] == [True, False, False]
+        assert torch.backends.cudnn.enabled
+    assert not any(part.training for part in program.modules())
+    program = nn.Sequential(nn.LSTM(2, 3, num_layers=2, dropout=0.5)).eval()
+    with _recurrent_gradients(program):
+        assert not program[0].training and not torch.backends.cudnn.enabled
+    assert torch.backends.cudnn.enabled

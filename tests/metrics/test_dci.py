@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -106,3 +108,10 @@ def test_bad_codes(factors):
         metrics.dci(torch.rand(N, 2), still)
     with pytest.raises(ValueError, match="factors must be among skin, .*, got shoes"):
         metrics.latent_dci(Reads(), ProceduralSprites("test", size=16), ["hair", "shoes"])
+
+
+def test_what_is_lacking_is_said_before_anything_is_encoded(factors, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    never = Sequences(torch.rand(20, 2, 3, 2, 2), {n: v[:20] for n, v in factors.items()})
+    with pytest.raises(ImportError, match="dci needs scikit-learn"):
+        metrics.latent_dci(lambda x: pytest.fail("encoded"), never, [*factors])

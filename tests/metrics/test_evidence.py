@@ -430,3 +430,14 @@ def test_the_median_of_two(make_pair, x, monkeypatch):
         monkeypatch.setattr(module, "k_hat", lambda _, k=k: torch.tensor(k))
         found = evidence(*make_pair(), x[: len(k)], num_samples=25)["k_hat_median"]
         assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_weights_of_frames_as_they_come(make_pair, x):
+    pair = [program.eval() for program in make_pair()]
+    found = []
+    for frames in ((255 * x).byte(), (255 * x).byte().float() / 255):
+        pyro.set_rng_seed(0)
+        found.append(log_weights(*pair, frames, num_samples=3))
+    torch.testing.assert_close(*found)
+    with pytest.raises(ValueError, match=r"x must be in \[0, 1\]"):
+        log_weights(*pair, 255 * x, num_samples=3)

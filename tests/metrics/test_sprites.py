@@ -350,3 +350,20 @@ def test_unreliable_judge_says_so(oracle, sprites):
     assert found["judge"]["tops"] == 0.9
     text = metrics.format_table(found)
     assert "UNRELIABLE: the judge does not exceed 99% in tops, action" in text
+
+
+def test_sites_by_other_names(judge, sprites):
+    """FHVAE's content is two sites, its dynamics a third."""
+    sizes = {"z1_dim": 3, "z2_dim": 5, "channels": 4, "hidden": 16}
+    pair = (
+        pyro_dsae.FHVAE((3, 16, 16), **sizes),
+        pyro_dsae.FHVAEGuide((3, 16, 16), utterances=5, **sizes),
+    )
+    options = {"num_sequences": 18}
+    assert 0 <= metrics.protocol_b(*pair, judge, sprites, **options)["static_accuracy"] <= 1
+    assert 0 <= metrics.protocol_b_reverse(*pair, judge, sprites, **options)["action"] <= 1
+    assert metrics.trajectories(*pair, judge, sprites, num=3)["fixed_z"]["action"].shape == (
+        3,
+        8,
+        9,
+    )

@@ -144,3 +144,26 @@ def test_is_saved_with_its_table(pair, segments, tmp_path):
 def test_errors():
     with pytest.raises(ValueError, match="utterances must be at least 1 .*got 0 and 10"):
         FHVAEGuide((20,), utterances=0, **SIZES)
+
+
+def test_utterances_that_are_not_among_those_to_learn_from(pair, segments):
+    _, guide = pair
+    for wrong in (UTTERANCES, -1):
+        utterance = segments["utterance"].clone()
+        utterance[3] = wrong
+        with pytest.raises(
+            ValueError, match="utterance must be 0 to 6, one of those to learn from"
+        ):
+            guide(segments["x"], utterance=utterance)
+    with pytest.raises(TypeError, match="utterances must be a whole number, got 2.5"):
+        FHVAEGuide((20,), utterances=2.5, **SIZES)
+    with pytest.raises(ValueError, match="z2_scale must be positive, got -1"):
+        FHVAEGuide((20,), utterances=7, z2_scale=-1.0, **SIZES)
+    with pytest.raises(ValueError, match="not negative, got 7 and nan"):
+        FHVAEGuide((20,), utterances=7, discriminative=float("nan"), **SIZES)
+
+
+def test_one_scale_of_z2_for_both(segments):
+    pair = FHVAE((20,), z2_scale=2.0, **SIZES), FHVAEGuide((20,), utterances=7, **SIZES)
+    with pytest.raises(ValueError, match="z2_scale is 2.0 and 0.5"):
+        pyro_dsae.evaluate_elbo(*pair, segments["x"])

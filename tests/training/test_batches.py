@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from pyro_dsae import evaluate_elbo, fit
-from pyro_dsae.training.batches import Batches, as_dataset, in_order
+from pyro_dsae.training.batches import Batches, _on_cpu, as_dataset, in_order
 
 CPU = {"device": "cpu", "progress": False}
 
@@ -203,3 +203,10 @@ def test_seed_epoch_and_index_determine_what_an_item_draws_in_a_worker():
     assert torch.equal(read(workers=2, start=2), two[2 * 3 :])
     assert torch.equal(read(workers=2, start=5), two[5 * 3 :])
     assert not torch.isin(read(workers=2, seed=1), two).any()
+
+
+def test_only_what_lies_on_the_cpu_is_pinned():
+    there = torch.zeros(2, 3, device="meta")
+    assert _on_cpu([torch.zeros(2, 3)]) and _on_cpu([(np.zeros((2, 3)), {"a": 1})])
+    assert not _on_cpu([there])
+    assert not _on_cpu([(torch.zeros(2, 3), {"mask": there})])
