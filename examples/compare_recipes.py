@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,10 @@ class OnSprites(Task):
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         super().__init__(run, args)
+        if find_spec("sklearn") is None:
+            run.error(
+                'sprites are asked for DCI, which needs scikit-learn: pip install "pyro-dsae[speech]"'
+            )
         self.preset = replace(sprites.PRESETS[args.preset], size=args.size, content_prior="normal")
         with run.reading():
             self.train, self.test = (self.read(split) for split in self.splits)

@@ -55,7 +55,7 @@ def make_pair(preset: Preset, guide: str) -> Pair:
     return pyro_dsae.DSAE(frame, modulated=True, **laws, **sizes), GUIDES[guide](
         frame,
         content_encoder="pooled",
-        content_view=views.FewFrames(2),
+        few_frames=2,
         dynamics_view=views.Recolour(),
         **sizes,
     )

@@ -50,7 +50,8 @@ def log_weights(
 ) -> Tensor:
     """log p(x, f, z) - log q(f, z | x) of draws from the guide, float64 ``(num_samples, N)``, in nats.
 
-    Of all latent sites of the guide, whatever their names. The memory beside the result is that of one pass
+    Of all latent sites of the guide, whatever their names. A point, as mu_2 of FHVAE, has no density: then
+    they bound log p(x, mu_2). The memory beside the result is that of one pass
     over ``pairs_at_once`` (draw, sequence) pairs; ``pyro.infer``'s ``vectorized_importance_weights`` would
     put the draws into a plate at dim -2, which our encoders lack, keep all their traces, and sum over the
     sequences. The draws follow ``pyro.set_rng_seed``. Put modules into evaluation mode first.
