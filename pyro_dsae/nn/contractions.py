@@ -33,5 +33,6 @@ class Contractions(nn.Module):
         self.decay = nn.Parameter(torch.full((count, size), math.log(decay / (1 - decay))))
 
     def forward(self) -> Tensor:
-        skew, eye = self.skew - self.skew.mT, torch.eye(self.skew.shape[-1]).to(self.skew)
+        skew = self.skew - self.skew.mT
+        eye = torch.eye(skew.shape[-1], device=skew.device, dtype=skew.dtype)
         return torch.linalg.solve(eye - skew, eye + skew) * self.decay.sigmoid().unsqueeze(-2)

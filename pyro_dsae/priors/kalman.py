@@ -167,7 +167,7 @@ class Kalman(CausalLSTM, Prior):
         """The steps that weights ``(batch, time, K)`` make."""
         a = torch.einsum("btk,kij->btij", weights, self.transitions())
         c = torch.einsum("btk,kij->btij", weights, self.observations)
-        eye = torch.eye(self.state_dim).to(c)
+        eye = torch.eye(self.state_dim, device=c.device, dtype=c.dtype)
         seen = torch.cat([c, eye.expand(*c.shape[:2], -1, -1)], dim=-2)  # (z_t, s_t) from s_t
         own = torch.cat([self.noise().square(), torch.zeros_like(self.start)])
         noise = (seen * self.state_noise().square()) @ seen.mT + own.diag()

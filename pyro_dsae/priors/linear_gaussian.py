@@ -157,7 +157,7 @@ class LinearGaussianLaw(dist.GaussianHMM):
         right = torch.cat([-precision[..., n:, :n], self._trans.info_vec[..., n:, None]], dim=-1)
         lower = torch.linalg.cholesky(precision[..., n:, n:])
         right = torch.cholesky_solve(right, lower)
-        eye = torch.eye(n).to(lower)
+        eye = torch.eye(n, device=lower.device, dtype=lower.dtype)
         return (
             right[..., :n],
             right[..., n:],
