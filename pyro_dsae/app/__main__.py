@@ -50,10 +50,11 @@ def explorer(pair: Pair, name: str, options: argparse.Namespace, folder: str) ->
     from .page import Stage, build
 
     against = (*load(options.against), options.against) if options.against else None
-    learnt = _learnt(name)
-    frames = options.frames or learnt.pop("num_frames", None) or 16
-    entries = read_data(*pair, options.data, count=options.count, frames=frames, pace=learnt)
-    stage = Stage(*pair, entries, name, against, learnt)
+    pace = _learnt(name)
+    window = pace.pop("num_frames", 16)
+    frames = window if options.frames is None else options.frames
+    entries = read_data(*pair, options.data, count=options.count, frames=frames, pace=pace)
+    stage = Stage(*pair, entries, name, against, pace)
     data = f"of `{Path(options.data).name}`" if options.data else "that it draws"
     return build(stage, folder, about=f"`{Path(name).name}` and sequences {data}")
 

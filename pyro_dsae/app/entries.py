@@ -87,11 +87,11 @@ def read_data(
     :param pace: ``stride`` or ``rate`` of clips, as the pair has learnt from; by default every frame.
     :raises ValueError: if the frames are not those of the model.
     """
+    check_whole(1, count=count, frames=frames)
     if source is None:
         drawn = generate(model, batch_size=count, num_frames=8).cpu()
         return take_apart(model, guide, list(drawn), [f"drawn {i + 1}" for i in range(count)])
     shape: Any = model.frame_shape
-    check_whole(1, count=count, frames=frames)
     data: Any = _open(source, shape, frames, pace or {})
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
     chosen = order[:count].sort().values.tolist()

@@ -159,6 +159,7 @@ class SpeechSegments(Dataset[tuple[Any, dict[str, int]]]):
     """One an utterance, in the order of the label ``utterance``."""
     lengths: list[int]
     """Frames of each utterance."""
+    item_lengths = None  # segments are of one length
     scaling: Scaling
     labels: dict[str, Tensor]
     """Long, one entry a segment."""

@@ -325,6 +325,16 @@ class TestData:
         torch.testing.assert_close(found[0].x, every[:9:3])
         own = app.read_clip(tmp_path / "clips" / "a.mp4", *pair, "mine", kept)
         torch.testing.assert_close(own.x, every[::3])
+        pytest.importorskip("gradio")
+        stages, made = [], Stage.__init__
+        monkeypatch.setattr(
+            Stage, "__init__", lambda self, *a, **k: [stages.append(self), made(self, *a, **k)][1]
+        )
+        for frames, expected in ((None, 3), ("2", 2)):
+            words = [str(tmp_path / "model"), "--data", str(tmp_path / "clips")]
+            options = app_main.parser().parse_args(words + (["--frames", frames] if frames else []))
+            app_main.explorer(pair, options.model, options, str(tmp_path))
+            assert len(stages[-1].entries[0].x) == expected and stages[-1].pace == {"rate": 4}
         pyro_dsae.save(tmp_path / "other", *pair)
         assert app_main._learnt(str(tmp_path / "other")) == {}
         with pytest.raises(ValueError, match="count must be at least 1, got -1"):

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 
 import pyro_dsae
 from pyro_dsae import evaluate_elbo, fit
-from pyro_dsae.data import Sequences, Series, UnorderedFrames, pad
+from pyro_dsae.data import Sequences, Series, SpeechSegments, UnorderedFrames, pad
 from pyro_dsae.handlers import PosteriorMean
 from pyro_dsae.metrics import active_units, evidence, mutual_information, rates
 from pyro_dsae.training.batches import Batches, in_order
@@ -172,6 +172,7 @@ def test_windows_of_one_length_are_drawn_whatever_their_recordings_have(tmp_path
         batches = Batches(data, 6, Accelerator(cpu=True), 0, 0)
         found = [frozenset(known[label].tolist()) for _, known in batches.from_step(0, 12)]
         assert len({*found}) > 10, found
+    assert SpeechSegments.item_lengths is None  # whose lengths are of utterances
     whole = Series(
         [np.random.default_rng(n).normal(size=(20 + n, 2)) for n in range(24)], num_frames=None
     )
