@@ -189,6 +189,7 @@ class Run:
                     (folder / FINISHED).unlink(missing_ok=True)
                 else:
                     shutil.rmtree(folder)
+                    (folder.parent / LEARNT).unlink(missing_ok=True)
             if self.learnt and self.pair is None:
                 (self.out / LEARNT).write_text(json.dumps(self.learnt) + "\n")
         self.processes.wait_for_everyone()
@@ -240,7 +241,8 @@ class Run:
             if both := {*before} & {*tested}:
                 self.error(
                     f"--evaluate {self.options.evaluate} has learnt from {len(both)} of the {len(tested)} to "
-                    "test on: give --seed and what else chose them as for its training, or other data"
+                    "test on, by their names: give --seed and what else chose them as for its training, or "
+                    "other data"
                 )
         elif self.options.resume:
             for folder in self._folders:
@@ -257,15 +259,13 @@ class Run:
         if self.pair is None:
             return
         own, its_guide = self.pair
-        if (
-            type(own) is not model
-            or not isinstance(its_guide, guide)
-            or own.f_dim != (f_dim or own.f_dim)
-        ):
-            size = f" with f of {own.f_dim}" if f_dim else ""
+        size = getattr(own, "f_dim", None)
+        fits = type(own) is model and isinstance(its_guide, guide) and f_dim in (None, size)
+        if not fits:
+            shown = "" if None in (f_dim, size) else f" with f of {size}"
             self.error(
                 f"--evaluate {self.options.evaluate} holds {type(own).__name__} and "
-                f"{type(its_guide).__name__}{size}, which is not --models {name}"
+                f"{type(its_guide).__name__}{shown}, which is not --models {name}"
             )
 
     @property

@@ -98,7 +98,9 @@ def load(
     whole = Series(given, num_frames=None)
     window = window or min(LONGEST, *whole.lengths)
     # Scaled by what is learnt from alone.
-    scaling = Series([whole.restore(whole.sequence(i)) for i in learn], num_frames=None).scaling
+    scaling = Series(
+        [whole.restore(whole.sequence(i).double()) for i in learn], num_frames=None
+    ).scaling
     return Series(given, num_frames=window, scaling=scaling), learn, rest, names
 
 
@@ -160,7 +162,9 @@ def main() -> None:
         series, learn, others, speakers = load(
             root, args.frames, args.held_out, args.seed, args.evaluate
         )
-    run.learns(*([f"{root.name}/{series.names[i]}" for i in part] for part in (learn, others)))
+    run.learns(
+        *([f"{root.resolve().name}/{series.names[i]}" for i in part] for part in (learn, others))
+    )
     run.say(
         f"{root.name}: {len(series.names)} series of {min(series.lengths)} to {max(series.lengths)} "
         f"moments, {len(series.channels)} channels; windows of {series.num_frames}"

@@ -84,6 +84,11 @@ def rate_of(root: Path) -> int:
     return rate
 
 
+def has_splits(root: Path) -> bool:
+    """Whether a corpus is in two parts."""
+    return {"train", "test"} <= {path.name.lower() for path in root.iterdir() if path.is_dir()}
+
+
 def load(
     root: Path, others: float, seed: int, *, read: Read | None = None, validate: bool = False
 ) -> tuple[SpeechSegments, SpeechSegments]:
@@ -100,7 +105,7 @@ def load(
 
     splits: tuple[str | None, str | None] = (None, None)
     learn = rest = None
-    if {"train", "test"} <= {path.name.lower() for path in root.iterdir() if path.is_dir()}:
+    if has_splits(root):
         splits = ("train", "test")
     else:
         learn, rest = apart(read(root).speakers, others, "speakers")
@@ -228,7 +233,14 @@ def main() -> None:
         if args.evaluate is not None:  # heard and scaled as the model has learnt to
             read = partial(pyro_dsae.load_data, args.evaluate)
         train, test = load(root, args.held_out, args.seed, read=read, validate=args.validate)
-    run.learns(*([f"{root.name}/{name}" for name in part.speakers] for part in (train, test)))
+    name, own = root.resolve().name, has_splits(root)
+    splits = ("train", "train" if args.validate else "test") if own else ("", "")
+    run.learns(
+        *(
+            [f"{name}/{split}/{speaker}" for speaker in part.speakers]
+            for split, part in zip(splits, (train, test), strict=True)
+        )
+    )
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
         f"{len(test)} of {len(test.speakers)} others to test on, "

@@ -100,6 +100,12 @@ def shown(x: Any, mask: Tensor | None) -> Any:
     return hidden(x, mask.to(x.device))
 
 
+def as_seen(model: Callable, x: Any, mask: Tensor | None) -> Any:
+    """:func:`as_frames` of what is present; of a function, which does not say what it takes, x as it is."""
+    x = shown(x, mask)
+    return as_frames(model, x, model) if hasattr(unwrapped(model), "frame_shape") else x
+
+
 def check_range(model: Callable | None, low: float, high: float) -> None:
     """ValueError unless frames from ``low`` to ``high`` are finite and what the likelihood takes."""
     if not (low - low == 0 == high - high):

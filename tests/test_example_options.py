@@ -203,6 +203,16 @@ def test_a_model_is_evaluated_under_its_own_name(refused, tmp_path):
     for name in ("full_16", "factorised_64"):
         words = refused("speech", "--root", ".", "--models", name, "--evaluate", "speech")
         assert words.endswith(f"Factorised with f of 16, which is not --models {name}\n")
+    sizes = {"z1_dim": 3, "z2_dim": 4, "channels": 4, "hidden": 16}
+    pyro_dsae.save(
+        tmp_path / "fhvae",
+        pyro_dsae.FHVAE((200,), **sizes),
+        pyro_dsae.FHVAEGuide((200,), utterances=3, **sizes),
+    )
+    options = ["--root", ".", "--evaluate", "fhvae", "--models"]
+    words = refused("speech", *options, "factorised_16")
+    assert words.endswith("holds FHVAE and FHVAEGuide, which is not --models factorised_16\n")
+    assert "which is not" not in refused("speech", *options, "fhvae_0")  # what is missing is speech
 
 
 def test_an_out_that_is_a_file(refused, tmp_path):
@@ -285,9 +295,7 @@ def test_what_has_been_learnt_from_is_not_tested_on(refused, examples, tmp_path,
     (tmp_path / "model" / "learnt.json").write_text(learnt)
     options = ["--root", "people", "--seed", str(seed)]
     words = refused("faces", *options, "--evaluate", "model")
-    assert words.startswith(
-        f"--evaluate model has learnt from {len(both)} of the 2 to test on: give"
-    )
+    assert words.startswith(f"--evaluate model has learnt from {len(both)} of the 2 to test on, by")
     (tmp_path / "out" / "checkpoints").mkdir(parents=True)
     (tmp_path / "out" / "learnt.json").write_text(learnt)
     words = refused("faces", *options, "--resume", "--out", "out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def _open(
         return Sequences(path)
     if (path / "body" / "0.png").is_file() and size[0] == size[1]:
         return Sprites(path, "test", size=size[0])
-    return Clips(
+    read = partial(
+        Clips,
         path,
         num_frames=frames,
         windows="tiled",
@@ -125,8 +127,13 @@ def _open(
         grey=channels == 1,
         keep="none",
         on_error="skip",
-        **pace,
     )
+    try:
+        return read(**pace)
+    except ValueError:
+        if "rate" not in pace:
+            raise
+        return read()  # of images, which have no times
 
 
 def _name(data: Any, i: int, labels: dict[str, Any]) -> str:

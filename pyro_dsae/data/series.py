@@ -91,6 +91,8 @@ class Series(Windows):
                 )
             grid.check(path, len(one), None)
         self._named = [*(header or channels or ())]
+        if channels is None and len(self._named) != width:  # such as one without the names of rows
+            self._named = []
         if self._named and len(self._named) != width:
             raise ValueError(f"channels must be {width} names, got {', '.join(self._named)}")
         self.channels = self._named or [str(i) for i in range(width)]
@@ -153,9 +155,17 @@ def _header(path: Path) -> list[str]:
     return []
 
 
+def _named(path: Path) -> list[str]:
+    """:func:`_header`; an error names the file."""
+    try:
+        return _header(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must be a series in numbers: {error}") from error
+
+
 def _one_header(paths: Sequence[Path], channels: Sequence[str] | None) -> list[str]:
     """That of the CSV files; ValueError naming one whose channels are not ``channels``, or the first's."""
-    named = [(path, header) for path in paths if (header := _header(path))]
+    named = [(path, header) for path in paths if (header := _named(path))]
     if not named:
         return []
     expected = named[0][1] if channels is None else [*channels]

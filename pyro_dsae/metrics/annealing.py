@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from torch.distributions import constraints
 
 from .._numbers import check_whole
-from ..checks import as_frames, as_mask, check_pair, shown
+from ..checks import as_mask, as_seen, check_pair
 from ..handlers import latent_sites
 from ..program import unwrapped
 from ._evaluation import device_of, evaluation
@@ -104,7 +104,7 @@ def anneal(
     if x.dim() < 3 or not len(x):
         raise ValueError(f"x must be (batch, time, *frame) and not empty, got {tuple(x.shape)}")
     mask = as_mask(mask, x, model, guide)
-    x = as_frames(model, shown(x, mask), model)
+    x = as_seen(model, x, mask)
     betas = _temperatures(num_temperatures)
     parts = []
     for rows in torch.arange(len(x), device=x.device).split(max(1, pairs_at_once // num_chains)):
@@ -205,11 +205,14 @@ class _State(NamedTuple):
 def _recurrent_gradients(*programs: Callable) -> Iterator[None]:
     """Within, LSTMs are in training mode, without which cuDNN's have no gradients.
 
-    Where it would change what they give, by dropout, cuDNN is left out altogether.
+    Where that would change what they give, by dropout, or they are out of sight, in a function, cuDNN is left
+    out altogether.
     """
-    roots = [root for root in map(unwrapped, programs) if isinstance(root, nn.Module)]
-    recurrent = [part for root in roots for part in root.modules() if isinstance(part, nn.RNNBase)]
-    if any(part.dropout for part in recurrent):
+    roots = [*map(unwrapped, programs)]
+    seen = [part for root in roots if isinstance(root, nn.Module) for part in root.modules()]
+    recurrent = [part for part in seen if isinstance(part, nn.RNNBase)]
+    hidden = not all(isinstance(root, nn.Module) for root in roots)
+    if hidden or any(part.dropout for part in recurrent):
         with torch.backends.cudnn.flags(enabled=False):
             yield
         return

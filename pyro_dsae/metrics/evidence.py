@@ -24,7 +24,7 @@ from pyro import poutine
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..checks import as_frames, as_mask, shown
+from ..checks import as_mask, as_seen, shown
 from ..control import infer
 from ..data.sequences import as_float
 from ..inference_data import _import_arviz, _site
@@ -67,7 +67,7 @@ def log_weights(
     torch.Size([10, 4])
     """
     mask = as_mask(mask, x, model, guide)
-    x = as_frames(model, shown(x, mask), model)
+    x = as_seen(model, x, mask)
     draws = _draws(model, guide, x, mask, num_samples, pairs_at_once)
     weights = [terms["elbo"] for terms in draws]
     return _weights(weights, num_samples)
@@ -199,7 +199,7 @@ def evidence(
     device = device_of(model)
     x, mask = _sequences(data, num_sequences, seed)
     mask = as_mask(mask, x, model, guide)
-    x = as_frames(model, shown(x.to(device), mask), model)
+    x = as_seen(model, x.to(device), mask)
     annealed = None
     if method == "ais":
         with evaluation(seed, device, model, guide):

@@ -47,14 +47,15 @@ class Checkpoints:
         self.folder = None if folder is None else Path(folder)
         self.accelerator, self.keep = accelerator, keep
 
-    def check(self, parameters: Iterable[Tensor]) -> None:
+    def check(self, parameters: Iterable[Tensor], copies: int = 3) -> None:
         """See that the folder can be written and has room for one checkpoint more than are kept.
 
+        :param copies: of the weights in each: with Adam's two moments three.
         :raises ValueError: if not.
         """
         if self.folder is None:
             return
-        needed = (self.keep + 1) * 3 * sum(p.nbytes for p in parameters)  # with Adam's two moments
+        needed = (self.keep + 1) * copies * sum(p.nbytes for p in parameters)
         existing = next(p for p in (self.folder, *self.folder.parents) if os.path.exists(p))
         held = sum(file.stat().st_size for path in self.all() for file in path.iterdir())
         room = shutil.disk_usage(existing).free + held

@@ -181,7 +181,7 @@ def fit(
     checkpoints = Checkpoints(checkpoint_dir, accelerator)
     if checkpoints.all() and not resume:
         raise ValueError(f"checkpoint_dir holds {checkpoints.all()[-1]}: resume, or empty it first")
-    checkpoints.check(pair.parameters())
+    checkpoints.check(pair.parameters(), copies=3 if averages is None else 4)
     settings = _settings(optim)
     history = (checkpoints.load() if resume else None) or History()
     _check_settings(settings, _settings(optim))
@@ -334,11 +334,19 @@ def _make_optimizer(
     return made
 
 
+_HOW = {"lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
+"""Settings that do not say what is computed, and the rate of now."""
+
+
 def _settings(optim: torch.optim.Optimizer) -> list[dict[str, Any]]:
-    """What an optimiser was made with, by group: its rate, not that of now."""
-    how = {"params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
+    """What an optimiser was made with, by group; of one that is not torch's, which may keep its state there
+    too, the rate alone."""
+    base = torch.optim.Optimizer
+    torchs = [kind for kind in type(optim).__mro__ if kind.__module__.startswith("torch.optim.")]
+    known = any(kind is not base and issubclass(kind, base) for kind in torchs)
+    names = {"initial_lr"} | ({*optim.defaults} - _HOW if known else set())
     return [
-        {name: value for name, value in group.items() if name not in how}
+        {name: value for name, value in group.items() if name in names}
         for group in optim.param_groups
     ]
 

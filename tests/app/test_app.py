@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import pyro_dsae
@@ -325,6 +326,12 @@ class TestData:
         torch.testing.assert_close(found[0].x, every[:9:3])
         own = app.read_clip(tmp_path / "clips" / "a.mp4", *pair, "mine", kept)
         torch.testing.assert_close(own.x, every[::3])
+        for name in "bc":  # of images, which have no times
+            (tmp_path / "stills" / name).mkdir(parents=True)
+            for t in range(8):
+                Image.new("RGB", (16, 16)).save(tmp_path / "stills" / name / f"{t}.png")
+        found = app.read_data(*pair, str(tmp_path / "stills"), frames=4, pace=kept)
+        assert [len(entry.x) for entry in found] == [4] * 4
         pytest.importorskip("gradio")
         stages, made = [], Stage.__init__
         monkeypatch.setattr(

@@ -93,6 +93,14 @@ def test_new_series_have_the_channels_that_were_learnt_from(tmp_path, make_pair)
         Series([np.zeros((3, 2))], num_frames=2, channels=["x"])
 
 
+def test_headers_that_are_none(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n0,100\n1,101\n")  # without a name of the first column
+    assert Series(tmp_path, num_frames=2).channels == ["0", "1"]
+    (tmp_path / "b.csv").write_bytes("gr\xf6sse\n".encode("latin-1"))
+    with pytest.raises(ValueError, match="b.csv must be a series in numbers: .*utf-8"):
+        Series(tmp_path, num_frames=2)
+
+
 def test_two_files_of_one_stem(tmp_path):
     (tmp_path / "a.csv").write_text("0,100\n1,101\n")
     np.save(tmp_path / "a.npy", np.ones((3, 2)))

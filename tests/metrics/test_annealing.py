@@ -273,10 +273,12 @@ def test_bad_arguments(points: Tensor, call: Any, message: str) -> None:
 def test_lstms_have_gradients_in_evaluation_mode_on_a_gpu_too() -> None:
     """cuDNN's have none but in training mode; convolutions keep theirs. By dropout it would differ."""
     program = nn.Sequential(nn.LSTM(2, 3), nn.Dropout(), nn.Linear(3, 1)).eval()
-    with _recurrent_gradients(program, lambda: None):
+    with _recurrent_gradients(program):
         assert [part.training for part in program] == [True, False, False]
         assert torch.backends.cudnn.enabled
     assert not any(part.training for part in program.modules())
+    with _recurrent_gradients(program, lambda x: None):  # what a function runs is out of sight
+        assert not torch.backends.cudnn.enabled
     program = nn.Sequential(nn.LSTM(2, 3, num_layers=2, dropout=0.5)).eval()
     with _recurrent_gradients(program):
         assert not program[0].training and not torch.backends.cudnn.enabled

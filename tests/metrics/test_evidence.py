@@ -424,6 +424,26 @@ def test_frames_out_of_range_are_no_evidence(make_pair, x):
         evidence(*make_pair(), 255 * x, num_samples=25)
 
 
+def test_functions_see_x_as_it_is():
+    """They do not say what they take: nothing is rounded or scaled."""
+    seen = []
+
+    def model(x):
+        seen.append(x.dtype)
+        with pyro.plate("sequences", x.shape[-3], dim=-1):
+            f = pyro.sample("f", dist.Normal(torch.zeros(1).double(), 1.0).to_event(1))
+            rate = f.exp().unsqueeze(-1).expand(*f.shape[:-1], *x.shape[-2:])
+            pyro.sample("x", dist.Poisson(rate).to_event(2), obs=x)
+
+    def guide(x):
+        with pyro.plate("sequences", x.shape[-3], dim=-1):
+            pyro.sample("f", dist.Normal(x.double().mean((1, 2))[:, None], 0.1).to_event(1))
+
+    for x in (torch.ones(3, 4, 1).double(), torch.ones(3, 4, 1).long()):
+        assert log_weights(model, guide, x, num_samples=2).isfinite().all()
+        assert seen[-1] == x.dtype
+
+
 def test_the_median_of_two(make_pair, x, monkeypatch):
     module = sys.modules["pyro_dsae.metrics.evidence"]
     for k, expected in (([0.1, 5.0], 2.55), ([0.1, math.inf], None), ([5.0, 0.1, 0.2], 0.2)):

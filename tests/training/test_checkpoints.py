@@ -333,3 +333,25 @@ def test_it_goes_on_with_the_optimiser_that_it_began_with(
     with pytest.raises(ValueError, match=words):
         fit(*make_pair(), x, **{**options, **now}, resume=True)
     fit(*make_pair(), x, **{**options, **before}, resume=True)
+
+
+class Counting(torch.optim.Optimizer):
+    """One of nobody's, which keeps its state beside its settings."""
+
+    def __init__(self, params, lr=1e-3):
+        super().__init__([*params], {"lr": lr, "k": 0})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["k"] += 1
+            for p in group["params"]:
+                p.sub_(p.grad.sign(), alpha=group["lr"])
+
+
+def test_state_beside_settings_is_no_other_setting(make_pair, x, tmp_path):
+    options = {**RUN, "checkpoint_dir": tmp_path}
+    fit(*make_pair(), x, optimizer=Counting, **{**options, "steps": 4})
+    fit(*make_pair(), x, optimizer=Counting, resume=True, **options)
+    with pytest.raises(ValueError, match="of lr 0.001, got 0.1"):
+        fit(*make_pair(), x, optimizer=partial(Counting, lr=0.1), resume=True, **options)
