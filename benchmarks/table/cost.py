@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .cells import code
+from .cells import code, percent
 from .results import Rows, result, table
 
 
@@ -109,4 +109,15 @@ def patches() -> Rows:
                     f"{scores['memory_bytes'] / 1e6:.0f} MB",
                 ]
             )
+    return rows
+
+
+@table
+def patches_equal_time() -> Rows:
+    """After as many seconds of training each."""
+    rows = [["patch", "steps", "ELBO", "swap: attributes", "action"]]
+    for case, scores in result("patches_equal_time").items():
+        if found := re.fullmatch(r"64x64, patch (\d+)", case):
+            shares = (percent(scores[key]) for key in ("static", "action"))
+            rows.append([found[1], f"{scores['steps']}", f"{scores['elbo']:.0f}", *shares])
     return rows
