@@ -54,6 +54,7 @@ class Preset:
     steps: int
     lr: float
     schedule: str = "cosine"
+    average: float | None = None  # of the steps: whose weights are kept, in the mean
     prior: str | dict[str, Any] = "autoregressive"
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
@@ -337,6 +338,7 @@ class Run:
             batch_size=batch_size,
             lr=preset.lr,
             schedule=preset.schedule,
+            average=preset.average,
             kl_weights=kl_weights(steps),
             num_frames=num_frames(steps),
             labels=labels,
