@@ -230,13 +230,18 @@ class Run:
         if not self.is_first:
             sys.exit()
 
-    def learns(self, learnt: Iterable[str], asked: Iterable[str]) -> None:
-        """Say what is learnt from and what is tested on, by names that differ; they are kept as hashes.
+    def learns(self, of: Path | str, learnt: Iterable[str], asked: Iterable[str]) -> None:
+        """Say what is learnt from and what is tested on, by names that differ, which are kept as hashes.
 
         An error of usage if the model of ``--evaluate`` has learnt from some of what is ``asked``, or the run
         that ``--resume`` goes on has learnt from something else.
+
+        :param of: what the names are of: a folder, or a name of data.
         """
-        self.learnt, tested = (sorted(map(_hashed, names)) for names in (learnt, asked))
+        of = of.resolve().name if isinstance(of, Path) else of
+        self.learnt, tested = (
+            sorted(_hashed(f"{of}/{name}") for name in names) for names in (learnt, asked)
+        )
         if self.options.evaluate is not None:
             before = _read(Path(self.options.evaluate) / LEARNT)
             if both := {*before} & {*tested}:

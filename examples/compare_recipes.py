@@ -20,7 +20,6 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +46,7 @@ from torch import nn
 import pyro_dsae
 from pyro_dsae import metrics, views
 from pyro_dsae.data import Groups, MovingDigits, ProceduralSprites, RandomFrames, Sprites
+from pyro_dsae.metrics.dci import forests_
 from pyro_dsae.training import NonFiniteLossError
 
 GROUP = 4  # sequences of one content in a batch, where the recipe knows of it
@@ -136,10 +136,8 @@ class OnSprites(Task):
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
         super().__init__(run, args)
-        if find_spec("sklearn") is None:
-            run.error(
-                'sprites are asked for DCI, which needs scikit-learn: pip install "pyro-dsae[speech]"'
-            )
+        with run.usage():
+            forests_()  # of which DCI is made: said before anything is trained
         self.preset = replace(sprites.PRESETS[args.preset], size=args.size, content_prior="normal")
         with run.reading():
             self.train, self.test = (self.read(split) for split in self.splits)

@@ -120,9 +120,7 @@ def main() -> None:
     with run.reading():
         train, test = load(root, preset, args)
     names = train.dataset.names
-    run.learns(
-        *([f"{root.resolve().name}/{names[i]}" for i in part.indices] for part in (train, test))
-    )
+    run.learns(root, *([names[i] for i in part.indices] for part in (train, test)))
     counts = args.people or [len(train)]
     if max(counts) > len(train):
         options.error(

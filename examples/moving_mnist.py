@@ -155,7 +155,7 @@ def main() -> None:
             )
         )
         published = MovingMNIST(args.published) if args.published else None
-    run.learns(*([f"mnist/{part}" for part in parts_of(split)] for split in splits))
+    run.learns("mnist", *map(parts_of, splits))
     run.say(f"{args.digits} moving digits, {preset.size} x {preset.size}: {train.source}")
     model, guide = run.trained(
         lambda: make_pair(preset, args.model, args.guide), train, preset, kl_weights=weights

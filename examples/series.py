@@ -162,9 +162,7 @@ def main() -> None:
         series, learn, others, speakers = load(
             root, args.frames, args.held_out, args.seed, args.evaluate
         )
-    run.learns(
-        *([f"{root.resolve().name}/{series.names[i]}" for i in part] for part in (learn, others))
-    )
+    run.learns(root, *([series.names[i] for i in part] for part in (learn, others)))
     run.say(
         f"{root.name}: {len(series.names)} series of {min(series.lengths)} to {max(series.lengths)} "
         f"moments, {len(series.channels)} channels; windows of {series.num_frames}"

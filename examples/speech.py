@@ -226,21 +226,17 @@ def main() -> None:
     several = names if len(names) > 1 else []
     run = Run(options, args, several)
     preset = run.preset(PRESETS)
-    model, guide = make_pair(preset, names[0], 1)
-    run.expect(names[0], type(model), type(guide), getattr(model, "f_dim", None))
+    if args.evaluate is not None:
+        model, guide = make_pair(preset, names[0], 1)
+        run.expect(names[0], type(model), type(guide), getattr(model, "f_dim", None))
     with run.reading():
         read = None if args.sample_rate is None else reader(args.sample_rate)
         if args.evaluate is not None:  # heard and scaled as the model has learnt to
             read = partial(pyro_dsae.load_data, args.evaluate)
         train, test = load(root, args.held_out, args.seed, read=read, validate=args.validate)
-    name, own = root.resolve().name, has_splits(root)
-    splits = ("train", "train" if args.validate else "test") if own else ("", "")
-    run.learns(
-        *(
-            [f"{name}/{split}/{speaker}" for speaker in part.speakers]
-            for split, part in zip(splits, (train, test), strict=True)
-        )
-    )
+    splits = ("train", "train" if args.validate else "test") if has_splits(root) else ("", "")
+    heard = zip(splits, (train, test), strict=True)
+    run.learns(root, *([f"{split}/{name}" for name in part.speakers] for split, part in heard))
     run.say(
         f"{root.name}: {len(train)} segments of {len(train.speakers)} speakers to learn from, "
         f"{len(test)} of {len(test.speakers)} others to test on, "

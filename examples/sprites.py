@@ -215,7 +215,7 @@ def main() -> None:
         run.say("drawn on the spot; for the LPC characters: --preset lpc --root DIR --download")
         with run.usage():
             train, test = (ProceduralSprites(split, size=preset.size) for split in splits)
-    run.learns(*([f"{args.data}/{part}" for part in parts_of(split)] for split in splits))
+    run.learns(args.data, *map(parts_of, splits))
     if (args.judged or 0) > len(test):
         options.error(
             f"--judged must be at most {len(test)}, the {test.split} sequences, got {args.judged}"

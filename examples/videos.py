@@ -292,9 +292,7 @@ def main() -> None:
         root = args.root or own_clips(CACHE, args.clips, args.seed)
         clips, words = load(root, args.frames, args.evaluate, **asked)
         learn, others = held_out(len(clips.names), args.held_out, args.seed, f"clips in {root}")
-    run.learns(
-        *([f"{root.resolve().name}/{clips.names[i]}" for i in part] for part in (learn, others))
-    )
+    run.learns(root, *([clips.names[i] for i in part] for part in (learn, others)))
     for line in words:
         run.say(line)
     # Few clips make short epochs: each is drawn from often enough to fill some batches.

@@ -45,11 +45,6 @@ def latents_of(program: Callable) -> Latents:
     return getattr(unwrapped(program), "latents", {})
 
 
-def sites_of(model: Callable, which: str) -> tuple[str, ...]:
-    """The sites of a model's ``"content"``, or of its ``"dynamics"``."""
-    return getattr(unwrapped(model), which, ("f",) if which == "content" else ("z",))
-
-
 def _shape(shape: Iterable[int | None], first: str = "") -> str:
     """``(time, 6)``, or ``(batch, time, 6)``."""
     sides = [*([first] if first else []), *("time" if n is None else str(n) for n in shape)]

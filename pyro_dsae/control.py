@@ -21,20 +21,12 @@ from pyro import poutine
 from torch import Tensor
 
 from ._numbers import check_whole
-from .checks import (
-    as_frames,
-    as_mask,
-    check_latents,
-    check_pair,
-    latents_of,
-    shown,
-    sites_of,
-)
+from .checks import as_frames, as_mask, check_latents, check_pair, latents_of, shown
 from .handlers import PosteriorMean, latent_sites
 from .models.base import SequenceModel
 from .nn import check_mask, hidden, lengths_of, within_lengths
 from .priors.bridges import alike, bridged, stretches
-from .program import device_of, evaluating, unwrapped
+from .program import device_of, evaluating, sites_of, unwrapped
 
 Program = Callable[..., Tensor]
 

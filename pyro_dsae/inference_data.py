@@ -229,7 +229,6 @@ def _numpy(value: Tensor) -> np.ndarray:
 def _container(
     groups: dict[str, Arrays], coords: Mapping[str, Sequence[Any]], sites: Mapping[str, bool]
 ) -> Any:
-    arviz = _import_arviz()
     frame = groups["observed_data"]["x"].shape[2:]
     dims = {
         **{
@@ -241,9 +240,17 @@ def _container(
     }
     _check_coords(coords, groups, dims)
     names = {name: list(values) for name, values in coords.items()}
-    if int(arviz.__version__.split(".")[0]) >= 1:
-        return arviz.from_dict(groups, coords=names, dims=dims)
-    return arviz.from_dict(**groups, coords=names, dims=dims)
+    return _from_dict(groups, coords=names, dims=dims)
+
+
+def _from_dict(groups: Mapping[str, Any], **how: Any) -> Any:
+    """ArviZ's container of arrays by group and name, for 0.x and 1.x."""
+    from_dict = _import_arviz().from_dict
+    return from_dict(groups, **how) if _is_arviz_1() else from_dict(**groups, **how)
+
+
+def _is_arviz_1() -> bool:
+    return int(_import_arviz().__version__.split(".")[0]) >= 1
 
 
 def _check_coords(

@@ -57,6 +57,11 @@ def unwrapped(program: Callable) -> Callable:
     return program if isinstance(program, nn.Module) else unwrap(program)
 
 
+def sites_of(model: Callable, which: str) -> tuple[str, ...]:
+    """The sites of a model's ``"content"``, or of its ``"dynamics"``."""
+    return getattr(unwrapped(model), which, ("f",) if which == "content" else ("z",))
+
+
 def device_of(program: Callable) -> torch.device:
     """The device of a program's weights; the CPU where it has none."""
     root = unwrapped(program)

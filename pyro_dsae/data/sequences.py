@@ -100,10 +100,11 @@ class Sequences(Dataset[tuple[Any, dict[str, Any]]]):
         return len(self.frames)
 
     def __getitem__(self, index: int) -> tuple[Any, dict[str, Any]]:
-        x = as_float(self._read(index))
+        kept = self._read(index)
+        x = as_float(kept)
         labels = {n: v[index] if n == "mask" else int(v[index]) for n, v in self.labels.items()}
         if self.transform is not None:  # which may work in place: not on what others read again
-            x = self.transform(x.clone() if isinstance(self.frames, Tensor) else x)
+            x = self.transform(x.clone() if x is kept and isinstance(self.frames, Tensor) else x)
         return x, labels
 
     def __repr__(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,12 @@ class Series(Windows):
         header: list[str] = []
         if isinstance(series, (str, os.PathLike)):
             paths = _files(Path(series))
-            header = _one_header(paths, channels)
+            headers = {path: _header(path) for path in paths}
+            header = _one_header(headers, channels)
             stems = Counter(path.stem for path in paths)
-            given = {(p.stem if stems[p.stem] == 1 else p.name): _read(p) for p in paths}
+            names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
+            read = (_read(path, header) for path, header in headers.items())
+            given = dict(zip(names, read, strict=True))
         else:
             given = (
                 dict(series)
@@ -90,11 +94,12 @@ class Series(Windows):
                     f"{path} must have {width} channels, as {paths[0]}, got {one.shape[1]}"
                 )
             grid.check(path, len(one), None)
-        self._named = [*(header or channels or ())]
-        if channels is None and len(self._named) != width:  # such as one without the names of rows
-            self._named = []
-        if self._named and len(self._named) != width:
-            raise ValueError(f"channels must be {width} names, got {', '.join(self._named)}")
+        if channels and len(channels) != width:
+            raise ValueError(f"channels must be {width} names, got {', '.join(channels)}")
+        named = [
+            *(channels or header)
+        ]  # a header may lack the name of the rows' names: then it is none
+        self._named = named if len(named) == width else []
         self.channels = self._named or [str(i) for i in range(width)]
         self.labels = {name: torch.as_tensor(values) for name, values in (labels or {}).items()}
         for name, values in self.labels.items():
@@ -146,7 +151,7 @@ def _header(path: Path) -> list[str]:
     """The first row of a CSV, if it holds a word."""
     if path.suffix.lower() != ".csv":
         return []
-    with path.open(encoding="utf-8-sig") as file:
+    with _numbers(path), path.open(encoding="utf-8-sig") as file:
         cells = [cell.strip().strip('"') for cell in file.readline().split(",")]
     try:
         [float(cell) for cell in cells if cell]
@@ -155,17 +160,9 @@ def _header(path: Path) -> list[str]:
     return []
 
 
-def _named(path: Path) -> list[str]:
-    """:func:`_header`; an error names the file."""
-    try:
-        return _header(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be a series in numbers: {error}") from error
-
-
-def _one_header(paths: Sequence[Path], channels: Sequence[str] | None) -> list[str]:
+def _one_header(headers: Mapping[Path, list[str]], channels: Sequence[str] | None) -> list[str]:
     """That of the CSV files; ValueError naming one whose channels are not ``channels``, or the first's."""
-    named = [(path, header) for path in paths if (header := _named(path))]
+    named = [(path, header) for path, header in headers.items() if header]
     if not named:
         return []
     expected = named[0][1] if channels is None else [*channels]
@@ -179,15 +176,23 @@ def _one_header(paths: Sequence[Path], channels: Sequence[str] | None) -> list[s
     return expected
 
 
-def _read(path: Path) -> np.ndarray:
-    """One file; a ``.npy`` is mapped."""
-    try:
+def _read(path: Path, header: list[str]) -> np.ndarray:
+    """One file, a CSV without its header; a ``.npy`` is mapped."""
+    with _numbers(path):
         if path.suffix.lower() == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if path.suffix.lower() != ".csv":
             raise ValueError("it is neither .csv nor .npy")
-        skip = 1 if _header(path) else 0
-        return np.loadtxt(path, delimiter=",", skiprows=skip, ndmin=2, encoding="utf-8-sig")
+        return np.loadtxt(
+            path, delimiter=",", skiprows=int(bool(header)), ndmin=2, encoding="utf-8-sig"
+        )
+
+
+@contextmanager
+def _numbers(path: Path) -> Iterator[None]:
+    """Within, an error names the file."""
+    try:
+        yield
     except (EOFError, OSError, ValueError) as error:
         raise ValueError(f"{path} must be a series in numbers: {error}") from error
 

@@ -65,7 +65,7 @@ class Pairwise(SequenceGuide):
     def _features(self, encoder: nn.Module) -> tuple[int, ...]:
         """The shape of a frame's features, from a blank one that leaves no trace in the encoder."""
         like = next(encoder.parameters(), torch.empty(0))
-        with torch.no_grad(), evaluating(encoder):
+        with evaluating(encoder):
             return tuple(encoder(like.new_zeros(1, *self.frame_shape)).shape[1:])
 
     def make_summary(self, hidden: int) -> PairSummary:

@@ -116,7 +116,7 @@ def anneal(
             exact = path.flat({site: value[rows] for site, value in latents.items()})
             start = exact.expand(num_chains, *exact.shape)
         # What has run away is refused, and no error of a law that is asked about it.
-        with pyro.validation_enabled(False):
+        with pyro.validation_enabled(False), _recurrent_gradients(guide, model):
             steps = path.pilot(betas)
             back = 1 if latents is None else -1
             parts.append(path.run(start, betas[::back], steps[::back]))
@@ -273,10 +273,6 @@ class _Path:
     @torch.enable_grad()
     def state(self, u: Tensor) -> _State:
         """The state at u."""
-        with _recurrent_gradients(*self.programs):
-            return self._state(u)
-
-    def _state(self, u: Tensor) -> _State:
         u = u.detach().requires_grad_()
         sizes = [math.prod(shape) for shape in self.shapes.values()]
         latents = {

@@ -44,7 +44,7 @@ def dci(
         and ``importance``, of each factor ``(dim,)`` that sum to 1.
     :raises ValueError: if shapes do not agree, or there are fewer than 2 numbers, factors, or values of one.
     """
-    forests = _forests()
+    forests = forests_()
     n = len(codes)
     if codes.dim() != 2 or codes.shape[1] < 2 or any(v.shape != (n,) for v in factors.values()):
         shapes = ", ".join(f"{name} {tuple(v.shape)}" for name, v in factors.items())
@@ -75,7 +75,7 @@ def dci(
     }
 
 
-def _forests() -> Any:
+def forests_() -> Any:
     try:
         from sklearn.ensemble import RandomForestClassifier
     except ImportError as error:
@@ -120,7 +120,7 @@ def latent_dci(
     :returns: that of :func:`dci`, with ``in_f`` in place of ``importance``: of each factor, what share of the
         importance lies in the first site.
     """
-    _forests()
+    forests_()
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
     part = Subset(dataset, order[:num_sequences].tolist())
     encode = static_and_dynamic(guide, sites)

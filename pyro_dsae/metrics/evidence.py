@@ -29,6 +29,7 @@ from ..control import infer
 from ..data.sequences import as_float
 from ..inference_data import _import_arviz, _site
 from ..nn import within_lengths
+from ..program import sites_of
 from ..training import elbo_terms
 from ..training.batches import MASK, collated
 from ._evaluation import device_of, evaluation, interval
@@ -230,7 +231,7 @@ def evidence(
     bits = frames * x[0, 0].numel() * math.log(2)
     per_frame = {
         f"kl_{site}_per_frame": means[f"kl_{site}"] / frames
-        for site in getattr(model, "dynamics", ("z",))
+        for site in sites_of(model, "dynamics")
         if f"kl_{site}" in means
     }
     return {

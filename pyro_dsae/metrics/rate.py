@@ -17,6 +17,7 @@ import math
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ..program import sites_of
 from ..training.evaluation import in_bits, mean_terms
 
 
@@ -51,8 +52,8 @@ def rates(
     def nats(sites: tuple[str, ...]) -> float:
         return sum(means.get(f"kl_{site}", 0.0) for site in sites)
 
-    f_nats = nats(getattr(model, "content", ("f",)))
-    z_nats = nats(getattr(model, "dynamics", ("z",)))
+    f_nats = nats(sites_of(model, "content"))
+    z_nats = nats(sites_of(model, "dynamics"))
     distortion = -means["log_likelihood"]
     return {
         "f_bits": f_nats / bit,

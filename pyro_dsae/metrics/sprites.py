@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import control
-from ..checks import sites_of
+from ..program import sites_of
 from ._evaluation import evaluation
 from .judge import (
     ATTRIBUTES,

@@ -19,7 +19,7 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from ..program import unwrapped
+from ..program import sites_of
 from .reparametrised import ReparametrisedELBO
 
 
@@ -58,17 +58,16 @@ class Seen:
     @property
     def content(self) -> str:
         """The site of what stays: ``"f"``, where a model does not say otherwise."""
-        return getattr(unwrapped(self.model), "content", ("f",))[-1]
+        return sites_of(self.model, "content")[-1]
 
     @property
     def dynamics(self) -> str:
         """The site of what moves: ``"z"``."""
-        return getattr(unwrapped(self.model), "dynamics", ("z",))[-1]
+        return sites_of(self.model, "dynamics")[-1]
 
     def part(self, which: str) -> dict[str, Tensor]:
         """Draws from the guide of all sites of ``"content"``, or of ``"dynamics"``."""
-        names = getattr(unwrapped(self.model), which, ("f",) if which == "content" else ("z",))
-        return {name: self.q.values[name] for name in names}
+        return {name: self.q.values[name] for name in sites_of(self.model, which)}
 
     def encode(self, x: Tensor, latents: Mapping[str, Tensor] | None = None) -> Sites:
         """The guide's sites for other sequences; what stands around the ELBO does not see the pass.

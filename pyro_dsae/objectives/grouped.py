@@ -17,7 +17,7 @@ from pyro import distributions as dist
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from ..program import unwrapped
+from ..program import sites_of
 from .base import Regularised, Seen
 
 
@@ -82,7 +82,7 @@ class Grouped(Regularised):
         self, model: Callable, guide: Callable, given: Mapping[str, Tensor]
     ) -> tuple[Callable, Callable]:
         _, group, sizes = given[self.by].unique(return_inverse=True, return_counts=True)
-        site = getattr(unwrapped(model), "content", ("f",))[-1]
+        site = sites_of(model, "content")[-1]
         share = sizes[group].float().reciprocal()
         return _Scaled(site, share)(model), _Product(site, share, group, len(sizes))(guide)
 

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from .._numbers import check_whole
-from ..inference_data import _import_arviz
+from ..inference_data import _from_dict, _import_arviz, _is_arviz_1
 from ..metrics.evidence import importance_bound, k_hat
 from ._common import prepared, saved
 
@@ -239,8 +239,7 @@ def _present(inference_data: Any) -> Any:
         return inference_data
     predicted = inference_data["posterior_predictive"]["x"].values[:, :, there]
     groups = {"posterior_predictive": {"x": predicted}, "observed_data": {"x": x[there]}}
-    arviz = _import_arviz()
-    return arviz.from_dict(groups) if _is_arviz_1() else arviz.from_dict(**groups)
+    return _from_dict(groups)
 
 
 def latent_forest(inference_data: Any, path: str | Path, *, sequence: Any = 0) -> Path:
@@ -295,10 +294,6 @@ def _log_weights(inference_data: Any) -> Tensor:
     """``(S, N)``, the one chain."""
     values = _group(inference_data, "sample_stats")["log_weight"].values
     return torch.from_numpy(np.ascontiguousarray(values.reshape(-1, values.shape[-1])))
-
-
-def _is_arviz_1() -> bool:
-    return int(_import_arviz().__version__.split(".")[0]) >= 1
 
 
 def _saved_collection(plot: Any, path: str | Path) -> Path:

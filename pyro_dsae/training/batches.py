@@ -75,8 +75,7 @@ class Batches:
         )
         self.sampler.sort(_lengths(data), self.batch_size)
         self.batched: Batched | None = None
-        alike = self.sampler.lengths is None  # else what gathers items one by one also pads them
-        if isinstance(data, Batched) and data.transform is None and workers == 0 and alike:
+        if isinstance(data, Batched) and workers == 0 and _by_batches(data):
             self.batched = _on_device(data, self.device) if isinstance(data, Sequences) else data
             return
         self.loader = DataLoader(
@@ -156,6 +155,12 @@ class _Similar(DistributedSampler):
         return itertools.chain(*batches, order[whole:])
 
 
+def _by_batches(data: Batched) -> bool:
+    """Whether many are read at once: with a transform, or of lengths that padding has to make one, they are
+    gathered item by item."""
+    return data.transform is None and _lengths(data) is None
+
+
 def _lengths(data: Any) -> Sequence[int] | None:
     """Frames of each item where they differ: of a list, or of a data set that has (``item_``)``lengths``."""
     known = getattr(data, "item_lengths", getattr(data, "lengths", None))
@@ -229,7 +234,7 @@ def in_order(data: Dataset, batch_size: int, device: torch.device) -> Iterator[B
     """All sequences once, on the device: read by batches where the data set can."""
     part = isinstance(data, Subset)
     whole, indices = (data.dataset, data.indices) if part else (data, range(len(data)))  # type: ignore[attr-defined, arg-type]
-    if isinstance(whole, Batched) and whole.transform is None and _lengths(whole) is None:
+    if isinstance(whole, Batched) and _by_batches(whole):
         for index in torch.tensor([*indices]).split(batch_size):
             yield _shown(whole.batch(index, device))
         return

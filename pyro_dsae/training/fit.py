@@ -341,9 +341,9 @@ _HOW = {"lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
 def _settings(optim: torch.optim.Optimizer) -> list[dict[str, Any]]:
     """What an optimiser was made with, by group; of one that is not torch's, which may keep its state there
     too, the rate alone."""
-    base = torch.optim.Optimizer
-    torchs = [kind for kind in type(optim).__mro__ if kind.__module__.startswith("torch.optim.")]
-    known = any(kind is not base and issubclass(kind, base) for kind in torchs)
+    kinds = type(optim).__mro__
+    made_from = kinds[: kinds.index(torch.optim.Optimizer)]
+    known = any(kind.__module__.startswith("torch.optim.") for kind in made_from)
     names = {"initial_lr"} | ({*optim.defaults} - _HOW if known else set())
     return [
         {name: value for name, value in group.items() if name in names}
