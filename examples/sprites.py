@@ -82,17 +82,20 @@ def make_pair(
     laws = {"content_prior": preset.content_prior}
     if model is pyro_dsae.DSAE:
         laws["prior"] = preset.prior
-    made = model(frame, modulated=True, **laws, **sizes)
+    decoder = {"dense": preset.dense, "channels": preset.decoder_channels or preset.channels}
+    made = model(frame, modulated=True, **laws, **{**sizes, **decoder})
     shared = {"prior": made.prior} if guide == "structured" else {}
-    strips = views.ShuffleStrips(preset.size // 16)
     few = preset.few_frames
+    seen: list[nn.Module] = [] if few else [views.FewFrames(2)]
+    if preset.content_encoder is True:  # which tells where things stand
+        seen.append(views.ShuffleStrips(preset.size // 16))
     looks = {
-        "content_view": strips if few else nn.Sequential(views.FewFrames(2), strips),
+        "content_view": nn.Sequential(*seen) if seen else None,
         "dynamics_view": views.Recolour(),
     }
     return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
-        content_encoder=True,
+        content_encoder=preset.content_encoder,
         few_frames=few,
         **(looks if viewed else {}),
         **shared,

@@ -314,6 +314,14 @@ ROWS_OF_PARTS: dict[str, tuple[Callable, str]] = {
         lambda h: guides.Full((20,), content_encoder="pooled"),
         r"must be \(channels, height, width\), got \(20,\)",
     ),
+    "sorted spectra": (
+        lambda h: guides.Full((20,), content_encoder="sorted"),
+        r"must be \(channels, height, width\), got \(20,\)",
+    ),
+    "content_encoder of a list": (
+        lambda h: guides.Full(FRAME, content_encoder=["sorted"]),
+        "content_encoder must be a module, a bool or 'pooled' or 'sorted'",
+    ),
     "FHVAE z1": (lambda h: models.FHVAE((8,), z1_dim=0), "z1_dim must be at least 1"),
     "FHVAE scale": (lambda h: models.FHVAE((8,), z2_scale=0.0), "z2_scale must be positive"),
     "FHVAEGuide": (

@@ -19,6 +19,7 @@ from ..nn import (
     GaussianHead,
     PooledEncoder,
     SequenceSummary,
+    SortedEncoder,
     check_frame_shape,
     check_mask,
     check_sequences,
@@ -38,6 +39,9 @@ class Summary(Protocol):
     def __call__(self, h: Tensor, mask: Tensor | None = None) -> Tensor: ...
 
 
+_CONTENT_ENCODERS = {"pooled": PooledEncoder, "sorted": SortedEncoder}
+
+
 class SequenceGuide(Program):
     """Content f from a summary of all frames; a subclass gives q(z_1:T | f, x_1:T).
 
@@ -49,8 +53,9 @@ class SequenceGuide(Program):
     :param patch: as for the model, :class:`~pyro_dsae.models.base.SequenceModel`.
     :param hidden: units of every other network, and size of the frame features.
     :param encoder: a module ``(*, *frame_shape) -> (*, hidden)`` in place of the default.
-    :param content_encoder: an encoder for f alone: a module, True for the default, or ``"pooled"`` for
-        :class:`~pyro_dsae.nn.PooledEncoder`; otherwise f and z share ``encoder``.
+    :param content_encoder: an encoder for f alone: a module, True for the default, ``"pooled"`` for
+        :class:`~pyro_dsae.nn.PooledEncoder` or ``"sorted"`` for :class:`~pyro_dsae.nn.SortedEncoder`;
+        otherwise f and z share ``encoder``.
     :param few_frames: q(f | .) is of so many frames, drawn at random while it trains and evenly spaced
         otherwise: an LSTM that has only seen two at a time makes less of eight.
     :param content_view: what q(f | .) sees of x while it trains; see :mod:`pyro_dsae.views`.
@@ -101,11 +106,12 @@ class SequenceGuide(Program):
     ) -> nn.Module | None:
         if isinstance(encoder, nn.Module):
             return encoder
-        if encoder == "pooled":
-            return PooledEncoder(self.frame_shape, hidden, channels, patch)
+        if isinstance(encoder, str) and encoder in _CONTENT_ENCODERS:
+            return _CONTENT_ENCODERS[encoder](self.frame_shape, hidden, channels, patch)
         if not isinstance(encoder, bool):
+            names = " or ".join(map(repr, _CONTENT_ENCODERS))
             raise ValueError(
-                f"content_encoder must be a module, a bool or 'pooled', got {encoder!r}"
+                f"content_encoder must be a module, a bool or {names}, got {encoder!r}"
             )
         if not encoder:
             return None

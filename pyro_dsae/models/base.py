@@ -6,6 +6,7 @@ r"""What the models of content and dynamics share.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import pyro
 import torch
@@ -84,6 +85,7 @@ class SequenceModel(Program):
         decoder's output to a distribution.
     :param modulated: let f scale and shift the channels of the default decoder,
         :class:`~pyro_dsae.nn.ModulatedDecoder`, in place of entering it beside z_t.
+    :param dense: widths of dense layers of the default decoder, if any, before its deconvolutions.
     :param decoder: a module ``(*, f_dim + z_dim) -> (*, *frame_shape)`` in place of the default.
     :param prior: the network of p(z_1:T | f), in place of the default; each model says what it maps.
     :param content_prior: p(f): a name of :data:`~pyro_dsae.priors.CONTENT_PRIORS`, a dict of a name and
@@ -103,6 +105,7 @@ class SequenceModel(Program):
         hidden: int = 256,
         likelihood: str | nn.Module = "bernoulli",
         modulated: bool = False,
+        dense: Sequence[int] = (),
         decoder: nn.Module | None = None,
         prior: nn.Module | None = None,
         content_prior: Choice = "normal",
@@ -115,7 +118,7 @@ class SequenceModel(Program):
         self.frames_at_once = frames_at_once
         state_dim = self.state_dim(z_dim, hidden)
         self.decoder = decoder or frame_decoder(
-            f_dim, state_dim, self.frame_shape, channels, modulated, patch
+            f_dim, state_dim, self.frame_shape, channels, modulated, patch, dense
         )
         if prior is None:
             prior = self.default_prior(f_dim, z_dim, hidden)

@@ -12,6 +12,7 @@ from .convolutions import (
     ConvMaps,
     ModulatedDecoder,
     PooledEncoder,
+    SortedEncoder,
 )
 from .dense import MLP, GaussianHead, beside, keep_variance
 from .frames import frame_decoder, frame_encoder, over_frames
@@ -44,6 +45,7 @@ __all__ = [
     "PairSummary",
     "PooledEncoder",
     "SequenceSummary",
+    "SortedEncoder",
     "along_time",
     "beside",
     "check_frame_shape",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +55,14 @@ class _Canvas:
             return frames
         left, _, top, _ = self.pixels
         return frames[..., top : top + self.height, left : left + self.width]
+
+
+def _of_images(frame_shape: FrameShape) -> FrameShape:
+    """The shape, or ValueError if it is of frames that are no images."""
+    shape = check_frame_shape(frame_shape)
+    if len(shape) == 1:
+        raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
+    return shape
 
 
 def widths_of(channels: Channels) -> list[int]:
@@ -117,6 +126,29 @@ class ConvEncoder(nn.Module):
         return F.leaky_relu(self.dense(self.maps(x).flatten(-3)), SLOPE)
 
 
+class SortedEncoder(ConvEncoder):
+    """What stands at which height, wherever in its row: ``(*, C, H, W)`` to ``(*, features)``.
+
+    :class:`ConvEncoder` over frames whose rows have their pixels in order of brightness, the brightest first.
+    Colours are all left, row by row; where a thing stands in its rows, and which way it turns, hardly is. A
+    content encoder for things that stay upright: it has not to learn one content in every place.
+
+    >>> encoder, x = SortedEncoder((3, 32, 32), 16, channels=4), torch.rand(5, 3, 32, 32)
+    >>> torch.allclose(encoder(x), encoder(x.flip(-1)), atol=1e-5)
+    True
+    """
+
+    def __init__(
+        self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
+    ) -> None:
+        _of_images(frame_shape)
+        super().__init__(frame_shape, features, channels, patch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        order = x.mean(-3, keepdim=True).argsort(-1, descending=True)
+        return super().forward(x.take_along_dim(order, -1))
+
+
 class PooledEncoder(nn.Module):
     """What is in a frame, wherever it stands: ``(*, C, H, W)`` to ``(*, features)``.
 
@@ -132,9 +164,7 @@ class PooledEncoder(nn.Module):
         self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
     ) -> None:
         super().__init__()
-        in_channels, *sides = check_frame_shape(frame_shape)
-        if not sides:
-            raise ValueError(f"frame_shape must be (channels, height, width), got {frame_shape}")
+        in_channels, *sides = _of_images(frame_shape)
         halvings = max(1, round(math.log2(min(sides) / patch / 8)))
         self.canvas = _Canvas(sides[0], sides[1], patch, halvings)
         widths = widths_of(channels)
@@ -157,23 +187,38 @@ class PooledEncoder(nn.Module):
         return F.leaky_relu(self.dense(pooled), SLOPE)
 
 
+def _dense_layers(inputs: int, widths: Sequence[int]) -> nn.ModuleList:
+    """One for each of the ``widths``, from ``inputs`` on."""
+    for width in widths:
+        check_whole(1, dense=width)
+    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *widths]))
+
+
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``.
+
+    :param dense: widths of dense layers, if any, that the latents go through first.
 
     >>> ConvDecoder(12, (3, 32, 32), channels=4)(torch.rand(5, 8, 12)).shape
     torch.Size([5, 8, 3, 32, 32])
     """
 
     def __init__(
-        self, latent_dim: int, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1
+        self,
+        latent_dim: int,
+        frame_shape: FrameShape,
+        channels: Channels = 32,
+        patch: int = 1,
+        dense: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels)), out_channels * patch**2]
+        self.hidden = _dense_layers(latent_dim, dense)
         self.canvas = _Canvas(height, width, patch)
         self.base = (widths[0], *self.canvas.halved)
-        self.dense = nn.Linear(latent_dim, math.prod(self.base))
+        self.dense = nn.Linear([latent_dim, *dense][-1], math.prod(self.base))
         layers: list[nn.Module] = []
         for i in range(_LEVELS):
             layers += [
@@ -184,7 +229,10 @@ class ConvDecoder(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor) -> Tensor:
-        base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
+        h = latent.reshape(-1, latent.shape[-1])
+        for layer in self.hidden:
+            h = F.leaky_relu(layer(h), SLOPE)
+        base = self.dense(h).reshape(-1, *self.base)
         frames = self.canvas.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
         return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
@@ -198,6 +246,9 @@ class ModulatedDecoder(nn.Module):
     Feature-wise modulation (Perez et al., FiLM, AAAI 2018): z_t lays the frame out and f, the same at every
     place, paints it. The input is f and z_t concatenated, as for every decoder.
 
+    :param dense: widths of dense layers, if any, that z_t goes through first, modulated as the others
+        are: they cost little, and poses are more than a linear map of a small z_t can lay out.
+
     >>> ModulatedDecoder(8, 4, (3, 32, 32), channels=4)(torch.rand(5, 8, 12)).shape
     torch.Size([5, 8, 3, 32, 32])
     """
@@ -209,27 +260,32 @@ class ModulatedDecoder(nn.Module):
         frame_shape: FrameShape,
         channels: Channels = 32,
         patch: int = 1,
+        dense: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels))]
-        self.widths, self.split = widths, (f_dim, z_dim)
+        self.widths, self.split = [*dense, *widths], (f_dim, z_dim)
+        self.hidden = _dense_layers(z_dim, dense)
         self.canvas = _Canvas(height, width, patch)
         self.base = (widths[0], *self.canvas.halved)
-        self.dense = nn.Linear(z_dim, math.prod(self.base))
+        self.dense = nn.Linear([z_dim, *dense][-1], math.prod(self.base))
         self.deconv = nn.ModuleList(
             nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
             for a, b in zip(widths, [*widths[1:], out_channels * patch**2], strict=True)
         ).to(memory_format=torch.channels_last)
-        self.modulation = nn.Linear(f_dim, 2 * sum(widths))
+        self.modulation = nn.Linear(f_dim, 2 * sum(self.widths))
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor) -> Tensor:
-        f, z = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
-        h = self.dense(z).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
-        modulation = 0.5 * self.modulation(f)[..., None, None]
-        for layer, width in zip(self.deconv, self.widths, strict=True):
-            gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
+        f, h = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
+        parts = (0.5 * self.modulation(f)).split([w for w in self.widths for _ in range(2)], dim=1)
+        gains_and_shifts = zip(parts[::2], parts[1::2], strict=True)
+        for layer, (gain, shift) in zip(self.hidden, gains_and_shifts, strict=False):
+            h = F.leaky_relu(layer(h) * (1 + gain) + shift, SLOPE, inplace=True)
+        h = self.dense(h).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
+        for layer, (gain, shift) in zip(self.deconv, gains_and_shifts, strict=True):
+            gain, shift = gain[..., None, None], shift[..., None, None]
             h = layer(F.leaky_relu(h * (1 + gain) + shift, SLOPE, inplace=True))
         return self.canvas.cut(h).reshape(*latent.shape[:-1], *self.frame_shape).contiguous()

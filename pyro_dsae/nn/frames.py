@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -37,10 +37,12 @@ def frame_decoder(
     channels: Channels = 32,
     modulated: bool = False,
     patch: int = 1,
+    dense: Sequence[int] = (),
 ) -> nn.Module:
     """The default decoder: for ``(C, H, W)`` deconvolutional, for ``(bins,)`` an MLP.
 
     :param modulated: for images, :class:`ModulatedDecoder` in place of :class:`ConvDecoder`.
+    :param dense: widths of dense layers, if any, before the deconvolutions, or of further ones in the MLP.
 
     >>> frame_decoder(8, 4, (200,))(torch.rand(5, 20, 12)).shape
     torch.Size([5, 20, 200])
@@ -51,10 +53,10 @@ def frame_decoder(
         if modulated:
             raise ValueError("modulated decoders are of images, (C, H, W), got frames (bins,)")
         width = widths_of(channels)[-1]
-        return MLP(f_dim + z_dim, width, width, shape[0])
+        return MLP(f_dim + z_dim, *dense, width, width, shape[0])
     if modulated:
-        return ModulatedDecoder(f_dim, z_dim, shape, channels, patch)
-    return ConvDecoder(f_dim + z_dim, shape, channels, patch)
+        return ModulatedDecoder(f_dim, z_dim, shape, channels, patch, dense)
+    return ConvDecoder(f_dim + z_dim, shape, channels, patch, dense)
 
 
 def _whole_frames(patch: int) -> None:

@@ -62,7 +62,7 @@ class TestPairwise:
         guide = pyro_dsae.Pairwise((2, 6, 6), **SIZES, encoder=Frames())
         assert pyro_dsae.infer(guide, torch.rand(3, 4, 2, 6, 6))["z"].shape == (3, 4, 3)
 
-    @pytest.mark.parametrize("content_encoder", [False, True, "pooled"])
+    @pytest.mark.parametrize("content_encoder", [False, True, "pooled", "sorted"])
     def test_is_saved_with_its_own_options(self, x, content_encoder, tmp_path):
         model = pyro_dsae.Unordered((3, 16, 16), **SIZES, modulated=True)
         options = {"content_frames": 2, "pairs_at_once": 5, "content_encoder": content_encoder}

@@ -18,6 +18,8 @@ from pyro_dsae.nn import (
     ModulatedDecoder,
     PairSummary,
     PooledEncoder,
+    SortedEncoder,
+    frame_decoder,
     keep_variance,
 )
 from pyro_dsae.nn.dense import SLOPE
@@ -189,6 +191,48 @@ def test_all_widths_can_be_given():
     assert [layer.in_channels for layer in decoder.deconv[1::2]] == [10, 8, 6, 4]
     with pytest.raises(ValueError, match="channels must be a number or 4 of them, got"):
         ConvEncoder((3, 32, 16), 8, (4, 6, 8))
+
+
+@pytest.mark.parametrize("modulated", [False, True])
+def test_dense_layers_before_the_deconvolutions(modulated):
+    decoder = frame_decoder(3, 2, (1, 16, 16), 4, modulated, dense=(7, 9))
+    sizes = [(layer.in_features, layer.out_features) for layer in decoder.hidden]
+    assert sizes == [(2 if modulated else 5, 7), (7, 9)] and decoder.dense.in_features == 9
+    latent = torch.randn(4, 6, 5, requires_grad=True)
+    frames = decoder(latent)
+    assert frames.shape == (4, 6, 1, 16, 16)
+    frames.square().sum().backward()
+    assert all(p.grad.abs().max() > 0 for p in decoder.parameters())
+    assert (latent.grad.abs().amax((0, 1)) > 0).all()
+    with pytest.raises(ValueError, match="dense must be at least 1, got 0"):
+        frame_decoder(3, 2, (1, 16, 16), 4, modulated, dense=(7, 0))
+
+
+def test_without_dense_layers_the_latents_are_laid_out_at_once():
+    """Weights saved before there were any fit."""
+    for decoder in (ConvDecoder(5, (1, 16, 16), 4), ModulatedDecoder(3, 2, (1, 16, 16), 4)):
+        assert not any("hidden" in name for name in decoder.state_dict())
+
+
+def test_frames_that_are_no_images_have_further_layers():
+    layers = [m for m in frame_decoder(3, 2, (10,), 4, dense=(7, 9)) if hasattr(m, "in_features")]
+    assert [layer.out_features for layer in layers] == [7, 9, 32, 32, 10]
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_sorted_rows_do_not_say_where_but_at_which_height_and_in_what_colour(patch):
+    encoder = SortedEncoder((3, 32, 24), 12, 4, patch)
+    x = torch.rand(2, 5, 3, 32, 24)
+    everywhere = torch.rand(2, 5, 1, 32, 24).argsort(-1)  # each row in an order of its own
+    torch.testing.assert_close(encoder(x.take_along_dim(everywhere, -1)), encoder(x))
+    for changed in (x.flip(-2), x.flip(-3)):
+        assert not torch.allclose(encoder(changed), encoder(x), atol=1e-2)
+    plain = ConvEncoder((3, 32, 24), 12, 4, patch)
+    plain.load_state_dict(encoder.state_dict())
+    rows = sorted(range(24), key=lambda i: -float(x[0, 0, :, 7, i].mean()))
+    framed = x.take_along_dim(x.mean(-3, keepdim=True).argsort(-1, descending=True), -1)
+    torch.testing.assert_close(framed[0, 0, :, 7], x[0, 0, :, 7, rows])
+    torch.testing.assert_close(encoder(x), plain(framed))
 
 
 @pytest.mark.parametrize("side", [32, 64])
