@@ -59,7 +59,6 @@ class Preset:
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
     dense: tuple[int, ...] = ()  # layers of the decoder, before it lays out a frame
-    decoder_channels: int | tuple[int, ...] | None = None  # where not as the encoders'
     muon_rate: float | None = None  # in place of Adam
     muon_for: str = "decoder"  # or "all": whose matrices
     content_encoder: str | bool = True  # of f alone

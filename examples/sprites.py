@@ -82,8 +82,7 @@ def make_pair(
     laws = {"content_prior": preset.content_prior}
     if model is pyro_dsae.DSAE:
         laws["prior"] = preset.prior
-    decoder = {"dense": preset.dense, "channels": preset.decoder_channels or preset.channels}
-    made = model(frame, modulated=True, **laws, **{**sizes, **decoder})
+    made = model(frame, modulated=True, dense=preset.dense, **laws, **sizes)
     shared = {"prior": made.prior} if guide == "structured" else {}
     few = preset.few_frames
     seen: list[nn.Module] = [] if few else [views.FewFrames(2)]

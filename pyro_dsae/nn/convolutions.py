@@ -130,7 +130,7 @@ class SortedEncoder(ConvEncoder):
     """What stands at which height, wherever in its row: ``(*, C, H, W)`` to ``(*, features)``.
 
     :class:`ConvEncoder` over frames whose rows have their pixels in order of brightness, the brightest first.
-    Colours are all left, row by row; where a thing stands in its rows, and which way it turns, hardly is. A
+    All colours are left, row by row, and how much there is of each; where a thing stands in its rows is not. A
     content encoder for things that stay upright: it has not to learn one content in every place.
 
     >>> encoder, x = SortedEncoder((3, 32, 32), 16, channels=4), torch.rand(5, 3, 32, 32)
@@ -187,11 +187,13 @@ class PooledEncoder(nn.Module):
         return F.leaky_relu(self.dense(pooled), SLOPE)
 
 
-def _dense_layers(inputs: int, widths: Sequence[int]) -> nn.ModuleList:
-    """One for each of the ``widths``, from ``inputs`` on."""
-    for width in widths:
+def _dense_layers(inputs: int, widths: Sequence[int]) -> nn.Sequential:
+    """One of each of the ``widths``, from ``inputs`` on."""
+    layers: list[nn.Module] = []
+    for before, width in pairwise([inputs, *widths]):
         check_whole(1, dense=width)
-    return nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *widths]))
+        layers += [nn.Linear(before, width), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers)
 
 
 class ConvDecoder(nn.Module):
@@ -229,9 +231,7 @@ class ConvDecoder(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor) -> Tensor:
-        h = latent.reshape(-1, latent.shape[-1])
-        for layer in self.hidden:
-            h = F.leaky_relu(layer(h), SLOPE)
+        h = self.hidden(latent.reshape(-1, latent.shape[-1]))
         base = self.dense(h).reshape(-1, *self.base)
         frames = self.canvas.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
         return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
@@ -246,8 +246,8 @@ class ModulatedDecoder(nn.Module):
     Feature-wise modulation (Perez et al., FiLM, AAAI 2018): z_t lays the frame out and f, the same at every
     place, paints it. The input is f and z_t concatenated, as for every decoder.
 
-    :param dense: widths of dense layers, if any, that z_t goes through first, modulated as the others
-        are: they cost little, and poses are more than a linear map of a small z_t can lay out.
+    :param dense: widths of dense layers, if any, that z_t goes through first: poses are more than a linear
+        map of a small z_t can lay out. f does not enter them.
 
     >>> ModulatedDecoder(8, 4, (3, 32, 32), channels=4)(torch.rand(5, 8, 12)).shape
     torch.Size([5, 8, 3, 32, 32])
@@ -266,7 +266,7 @@ class ModulatedDecoder(nn.Module):
         self.frame_shape = check_frame_shape(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels))]
-        self.widths, self.split = [*dense, *widths], (f_dim, z_dim)
+        self.widths, self.split = widths, (f_dim, z_dim)
         self.hidden = _dense_layers(z_dim, dense)
         self.canvas = _Canvas(height, width, patch)
         self.base = (widths[0], *self.canvas.halved)
@@ -275,17 +275,15 @@ class ModulatedDecoder(nn.Module):
             nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
             for a, b in zip(widths, [*widths[1:], out_channels * patch**2], strict=True)
         ).to(memory_format=torch.channels_last)
-        self.modulation = nn.Linear(f_dim, 2 * sum(self.widths))
+        self.modulation = nn.Linear(f_dim, 2 * sum(widths))
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor) -> Tensor:
-        f, h = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
-        parts = (0.5 * self.modulation(f)).split([w for w in self.widths for _ in range(2)], dim=1)
-        gains_and_shifts = zip(parts[::2], parts[1::2], strict=True)
-        for layer, (gain, shift) in zip(self.hidden, gains_and_shifts, strict=False):
-            h = F.leaky_relu(layer(h) * (1 + gain) + shift, SLOPE, inplace=True)
-        h = self.dense(h).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
-        for layer, (gain, shift) in zip(self.deconv, gains_and_shifts, strict=True):
-            gain, shift = gain[..., None, None], shift[..., None, None]
+        f, z = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
+        h = self.dense(self.hidden(z)).reshape(-1, *self.base)
+        h = h.contiguous(memory_format=torch.channels_last)
+        modulation = 0.5 * self.modulation(f)[..., None, None]
+        for layer, width in zip(self.deconv, self.widths, strict=True):
+            gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)
             h = layer(F.leaky_relu(h * (1 + gain) + shift, SLOPE, inplace=True))
         return self.canvas.cut(h).reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
