@@ -130,8 +130,8 @@ class SortedEncoder(ConvEncoder):
     """What stands at which height, wherever in its row: ``(*, C, H, W)`` to ``(*, features)``.
 
     :class:`ConvEncoder` over frames whose rows have their pixels in order of brightness, the brightest first.
-    All colours are left, row by row, and how much there is of each; where a thing stands in its rows is not. A
-    content encoder for things that stay upright: it has not to learn one content in every place.
+    All colours are left, row by row, and how much there is of each; where a thing stands in its rows is not.
+    A content encoder for things that stay upright: it has not to learn one content in every place.
 
     >>> encoder, x = SortedEncoder((3, 32, 32), 16, channels=4), torch.rand(5, 3, 32, 32)
     >>> torch.allclose(encoder(x), encoder(x.flip(-1)), atol=1e-5)
