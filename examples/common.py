@@ -58,10 +58,8 @@ class Preset:
     prior: str | dict[str, Any] = "autoregressive"
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
-    dense: tuple[int, ...] = ()  # layers of the decoder, before it lays out a frame
     muon_rate: float | None = None  # in place of Adam
     muon_for: str = "decoder"  # or "all": whose matrices
-    content_encoder: str | bool = True  # of f alone
     few_frames: int | None = None  # of which f is inferred in evaluation too
     kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
 

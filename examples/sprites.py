@@ -82,19 +82,17 @@ def make_pair(
     laws = {"content_prior": preset.content_prior}
     if model is pyro_dsae.DSAE:
         laws["prior"] = preset.prior
-    made = model(frame, modulated=True, dense=preset.dense, **laws, **sizes)
+    made = model(frame, modulated=True, **laws, **sizes)
     shared = {"prior": made.prior} if guide == "structured" else {}
+    strips = views.ShuffleStrips(preset.size // 16)
     few = preset.few_frames
-    seen: list[nn.Module] = [] if few else [views.FewFrames(2)]
-    if preset.content_encoder is True:  # which tells where things stand
-        seen.append(views.ShuffleStrips(preset.size // 16))
     looks = {
-        "content_view": nn.Sequential(*seen) if seen else None,
+        "content_view": strips if few else nn.Sequential(views.FewFrames(2), strips),
         "dynamics_view": views.Recolour(),
     }
     return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
-        content_encoder=preset.content_encoder,
+        content_encoder=True,
         few_frames=few,
         **(looks if viewed else {}),
         **shared,

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .._numbers import check_whole
-from .dense import SLOPE, keep_variance
+from .dense import SLOPE, dense_layers, keep_variance
 from .shapes import FrameShape, check_frame_shape
 
 Channels = int | Sequence[int]
@@ -88,7 +87,7 @@ class ConvMaps(nn.Module):
 
     def __init__(self, frame_shape: FrameShape, channels: Channels = 32, patch: int = 1) -> None:
         super().__init__()
-        in_channels, *sides = check_frame_shape(frame_shape)
+        in_channels, *sides = _of_images(frame_shape)
         widths = widths_of(channels)
         self.canvas = _Canvas(sides[0], sides[1], patch)
         self.shape = (widths[-1], *self.canvas.halved)
@@ -131,21 +130,16 @@ class SortedEncoder(ConvEncoder):
 
     :class:`ConvEncoder` over frames whose rows have their pixels in order of brightness, the brightest first.
     All colours are left, row by row, and how much there is of each; where a thing stands in its rows is not.
-    A content encoder for things that stay upright: it has not to learn one content in every place.
+    A content encoder for things that stay upright: it has not to learn one content in every place. Colours as
+    bright as each other keep the order in which they stand.
 
     >>> encoder, x = SortedEncoder((3, 32, 32), 16, channels=4), torch.rand(5, 3, 32, 32)
     >>> torch.allclose(encoder(x), encoder(x.flip(-1)), atol=1e-5)
     True
     """
 
-    def __init__(
-        self, frame_shape: FrameShape, features: int, channels: Channels = 32, patch: int = 1
-    ) -> None:
-        _of_images(frame_shape)
-        super().__init__(frame_shape, features, channels, patch)
-
     def forward(self, x: Tensor) -> Tensor:
-        order = x.mean(-3, keepdim=True).argsort(-1, descending=True)
+        order = x.mean(-3, keepdim=True).argsort(stable=True, dim=-1, descending=True)
         return super().forward(x.take_along_dim(order, -1))
 
 
@@ -187,15 +181,6 @@ class PooledEncoder(nn.Module):
         return F.leaky_relu(self.dense(pooled), SLOPE)
 
 
-def _dense_layers(inputs: int, widths: Sequence[int]) -> nn.Sequential:
-    """One of each of the ``widths``, from ``inputs`` on."""
-    layers: list[nn.Module] = []
-    for before, width in pairwise([inputs, *widths]):
-        check_whole(1, dense=width)
-        layers += [nn.Linear(before, width), nn.LeakyReLU(SLOPE)]
-    return nn.Sequential(*layers)
-
-
 class ConvDecoder(nn.Module):
     """The mirror of :class:`ConvEncoder`: ``(*, latent_dim)`` to ``(*, C, H, W)``.
 
@@ -214,13 +199,12 @@ class ConvDecoder(nn.Module):
         dense: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.frame_shape = check_frame_shape(frame_shape)
+        self.frame_shape = _of_images(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels)), out_channels * patch**2]
-        self.hidden = _dense_layers(latent_dim, dense)
         self.canvas = _Canvas(height, width, patch)
         self.base = (widths[0], *self.canvas.halved)
-        self.dense = nn.Linear([latent_dim, *dense][-1], math.prod(self.base))
+        self.dense = dense_layers(latent_dim, dense, math.prod(self.base))
         layers: list[nn.Module] = []
         for i in range(_LEVELS):
             layers += [
@@ -231,8 +215,7 @@ class ConvDecoder(nn.Module):
         self.apply(keep_variance)
 
     def forward(self, latent: Tensor) -> Tensor:
-        h = self.hidden(latent.reshape(-1, latent.shape[-1]))
-        base = self.dense(h).reshape(-1, *self.base)
+        base = self.dense(latent.reshape(-1, latent.shape[-1])).reshape(-1, *self.base)
         frames = self.canvas.cut(self.deconv(base.contiguous(memory_format=torch.channels_last)))
         return frames.reshape(*latent.shape[:-1], *self.frame_shape).contiguous()
 
@@ -263,14 +246,13 @@ class ModulatedDecoder(nn.Module):
         dense: Sequence[int] = (),
     ) -> None:
         super().__init__()
-        self.frame_shape = check_frame_shape(frame_shape)
+        self.frame_shape = _of_images(frame_shape)
         out_channels, height, width = self.frame_shape
         widths = [*reversed(widths_of(channels))]
         self.widths, self.split = widths, (f_dim, z_dim)
-        self.hidden = _dense_layers(z_dim, dense)
         self.canvas = _Canvas(height, width, patch)
         self.base = (widths[0], *self.canvas.halved)
-        self.dense = nn.Linear([z_dim, *dense][-1], math.prod(self.base))
+        self.dense = dense_layers(z_dim, dense, math.prod(self.base))
         self.deconv = nn.ModuleList(
             nn.ConvTranspose2d(a, b, _KERNEL, _STRIDE, padding=1)
             for a, b in zip(widths, [*widths[1:], out_channels * patch**2], strict=True)
@@ -280,8 +262,7 @@ class ModulatedDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         f, z = latent.reshape(-1, latent.shape[-1]).split(self.split, dim=-1)
-        h = self.dense(self.hidden(z)).reshape(-1, *self.base)
-        h = h.contiguous(memory_format=torch.channels_last)
+        h = self.dense(z).reshape(-1, *self.base).contiguous(memory_format=torch.channels_last)
         modulation = 0.5 * self.modulation(f)[..., None, None]
         for layer, width in zip(self.deconv, self.widths, strict=True):
             gain, shift, modulation = modulation.tensor_split((width, 2 * width), dim=1)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from .._numbers import check_whole
 
 SLOPE = 0.2  # of the leaky ReLU
 
@@ -55,6 +58,15 @@ class MLP(nn.Sequential):
             layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.LeakyReLU(SLOPE)]
         super().__init__(*layers[:-1])
         self.apply(keep_variance)
+
+
+def dense_layers(inputs: int, dense: Sequence[int], outputs: int) -> nn.Module:
+    """Through layers of the widths ``dense``: an :class:`MLP`, or one layer alone where there are none."""
+    if not isinstance(dense, Sequence):
+        raise TypeError(f"dense must be the widths of layers, got {dense!r}")
+    for width in dense:
+        check_whole(1, dense=width)
+    return MLP(inputs, *dense, outputs) if dense else nn.Linear(inputs, outputs)
 
 
 def whole_precision(parameters: Tensor) -> Tensor:

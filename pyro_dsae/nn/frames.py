@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .._numbers import check_whole
 from .convolutions import Channels, ConvDecoder, ConvEncoder, ModulatedDecoder, widths_of
-from .dense import MLP, SLOPE
+from .dense import MLP, SLOPE, dense_layers
 from .shapes import FrameShape, check_frame_shape
 
 
@@ -53,7 +53,7 @@ def frame_decoder(
         if modulated:
             raise ValueError("modulated decoders are of images, (C, H, W), got frames (bins,)")
         width = widths_of(channels)[-1]
-        return MLP(f_dim + z_dim, *dense, width, width, shape[0])
+        return dense_layers(f_dim + z_dim, (*dense, width, width), shape[0])
     if modulated:
         return ModulatedDecoder(f_dim, z_dim, shape, channels, patch, dense)
     return ConvDecoder(f_dim + z_dim, shape, channels, patch, dense)

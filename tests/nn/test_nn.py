@@ -196,8 +196,8 @@ def test_all_widths_can_be_given():
 @pytest.mark.parametrize("modulated", [False, True])
 def test_dense_layers_before_the_deconvolutions(modulated):
     decoder = frame_decoder(3, 2, (1, 16, 16), 4, modulated, dense=(7, 9))
-    sizes = [(layer.in_features, layer.out_features) for layer in decoder.hidden[::2]]
-    assert sizes == [(2 if modulated else 5, 7), (7, 9)] and decoder.dense.in_features == 9
+    sizes = [(layer.in_features, layer.out_features) for layer in [*decoder.dense][::2]]
+    assert sizes[:2] == [(2 if modulated else 5, 7), (7, 9)] and decoder.dense[-1].in_features == 9
     latent = torch.randn(4, 6, 5, requires_grad=True)
     frames = decoder(latent)
     assert frames.shape == (4, 6, 1, 16, 16)
@@ -206,17 +206,30 @@ def test_dense_layers_before_the_deconvolutions(modulated):
     assert (latent.grad.abs().amax((0, 1)) > 0).all()
     with pytest.raises(ValueError, match="dense must be at least 1, got 0"):
         frame_decoder(3, 2, (1, 16, 16), 4, modulated, dense=(7, 0))
+    with pytest.raises(TypeError, match="dense must be the widths of layers, got 7"):
+        frame_decoder(3, 2, (1, 16, 16), 4, modulated, dense=7)
 
 
 def test_without_dense_layers_the_latents_are_laid_out_at_once():
     """Weights saved before there were any fit."""
     for decoder in (ConvDecoder(5, (1, 16, 16), 4), ModulatedDecoder(3, 2, (1, 16, 16), 4)):
-        assert not any("hidden" in name for name in decoder.state_dict())
+        assert type(decoder.dense) is nn.Linear and "dense.weight" in decoder.state_dict()
 
 
 def test_frames_that_are_no_images_have_further_layers():
     layers = [m for m in frame_decoder(3, 2, (10,), 4, dense=(7, 9)) if hasattr(m, "in_features")]
     assert [layer.out_features for layer in layers] == [7, 9, 32, 32, 10]
+    with pytest.raises(ValueError, match="dense must be at least 1, got 0"):
+        frame_decoder(3, 2, (10,), 4, dense=(7, 0))
+
+
+@pytest.mark.parametrize("make", [ConvMaps, lambda shape: ConvEncoder(shape, 4)])
+@pytest.mark.parametrize("shape", [(20,)])
+def test_convolutions_are_of_images(make, shape):
+    with pytest.raises(
+        ValueError, match=r"frame_shape must be \(channels, height, width\), got \(20,\)"
+    ):
+        make(shape)
 
 
 @pytest.mark.parametrize("patch", [1, 2])
