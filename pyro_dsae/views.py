@@ -131,6 +131,26 @@ class ShuffleStrips(nn.Module):
         return strips.take_along_dim(order, dim=4).reshape(x.shape)
 
 
+class PixelDropout(nn.Module):
+    """Black out pixels of each frame ``(C, H, W)``: a share of them, drawn for each frame from 0 to ``most``.
+
+    Which colours there are stays visible; how much of each, such as how wide a body is, does not.
+
+    >>> float((PixelDropout(0.5)(torch.ones(4, 8, 3, 16, 16)) == 0).float().mean()) < 0.5
+    True
+    """
+
+    def __init__(self, most: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < most <= 1:
+            raise ValueError(f"most must be above 0 and up to 1, got {most}")
+        self.most = most
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = self.most * torch.rand(*x.shape[:2], 1, 1, 1, device=x.device)
+        return x * (torch.rand_like(x[:, :, :1]) >= share)
+
+
 class Jitter(nn.Module):
     """Shift each frame by up to ``pixels`` either way, and make it darker or brighter.
 

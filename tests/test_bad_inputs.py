@@ -304,6 +304,7 @@ ROWS_OF_PARTS: dict[str, tuple[Callable, str]] = {
     "FewFrames falling": (lambda h: views.FewFrames((3, 2)), "num_frames must be at least 1"),
     "ShuffleStrips": (lambda h: views.ShuffleStrips(5)(X), "cannot be cut into strips of 5"),
     "ShuffleStrips of none": (lambda h: views.ShuffleStrips(0), "width must be at least 1, got 0"),
+    "PixelDropout": (lambda h: views.PixelDropout(0.0), "most must be above 0 and up to 1"),
     "Jitter": (lambda h: views.Jitter(-1), "pixels must be at least 0, got -1"),
     "Jitter light": (lambda h: views.Jitter(1, -0.1), "contrast must not be negative"),
     "content_encoder": (

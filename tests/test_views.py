@@ -49,6 +49,16 @@ class TestViews:
             assert all(found)
             torch.testing.assert_close(before.sum((2, 3)), after.sum((2, 3)))
 
+    def test_pixel_dropout_leaves_the_rest_and_draws_a_share_for_each_frame(self):
+        x = torch.rand(5, 6, 3, 32, 32) + 0.01
+        seen = views.PixelDropout(0.4)(x)
+        black = seen == 0
+        assert torch.equal(seen[~black], x[~black])
+        assert torch.equal(black.any(2), black.all(2))  # in all channels at once
+        shares = black.float().mean((2, 3, 4))
+        assert shares.max() < 0.45 and shares.std() > 0.08  # 0.4 / sqrt(12) is 0.115
+        assert (views.PixelDropout(1.0)(x) == 0).float().mean((2, 3, 4)).max() > 0.7
+
     def test_jitter_shifts_frames_and_changes_their_light(self):
         x = torch.zeros(1, 300, 1, 9, 9)
         x[..., 4, 4] = 0.5
