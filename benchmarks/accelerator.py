@@ -67,7 +67,7 @@ class Case:
 
     def fit(self, pair: tuple[nn.Module, nn.Module], steps: int, **options: Any) -> Any:
         """With a rate that does not depend on how many steps there are."""
-        options = {**self.options, "optimizer": self.preset.optimizer(pair[0]), **options}
+        options = {**self.options, "optimizer": self.preset.optimizer(*pair), **options}
         return pyro_dsae.fit(*pair, self.x, steps=steps, schedule="constant", **options)
 
 

@@ -39,6 +39,8 @@ GUIDES = {
     "pooled": pyro_dsae.Pooled,
 }
 CACHE = cache_dir()
+Points = tuple[tuple[float, float], ...]
+"""Shares of the steps and weights there, between which these are interpolated."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,20 @@ class Preset:
     content_prior: str | dict[str, Any] = "normal"
     patch: int = 1
     muon_rate: float | None = None  # in place of Adam
-    muon_for: str = "decoder"  # or "all": whose matrices
+    muon_for: str = "decoder"  # or "frames", f's encoder too, or "all": whose matrices
     few_frames: int | None = None  # of which f is inferred in evaluation too
-    kl: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # weights, first and last
+    content_encoder: bool | str = True
+    decoder: Mapping[str, Any] = field(default_factory=dict)  # sizes of its own
+    kl: Mapping[str, Points] = field(default_factory=dict)  # weights of the KL terms
+
+    def kl_weights(self, steps: int) -> dict[str, Callable[[int], float]]:
+        """The weights of a run of so many steps."""
+        return {
+            site: pyro_dsae.piecewise_linear(
+                *((int(share * steps) + i, weight) for i, (share, weight) in enumerate(points))
+            )
+            for site, points in self.kl.items()
+        }
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -69,11 +82,13 @@ class Preset:
         names = ("f_dim", "z_dim", "channels", "hidden", "patch")
         return {name: getattr(self, name) for name in names}
 
-    def optimizer(self, model: nn.Module) -> Callable[..., Muon] | None:
-        """Muon for the matrices of the decoder, or of all, where there is a rate; or None, Adam."""
+    def optimizer(self, model: nn.Module, guide: nn.Module) -> Callable[..., Muon] | None:
+        """Muon for the matrices of :attr:`muon_for`, where there is a rate; or None, Adam."""
         if self.muon_rate is None:
             return None
         matrices = None if self.muon_for == "all" else [*model.decoder.parameters()]
+        if matrices and self.muon_for == "frames":
+            matrices += guide.content_encoder.parameters()
         return partial(Muon, lr=self.lr, matrices=matrices, rate=self.muon_rate)
 
 
@@ -348,7 +363,7 @@ class Run:
             num_frames=num_frames(steps),
             labels=labels,
             elbo=elbo,
-            optimizer=preset.optimizer(model),
+            optimizer=preset.optimizer(model, guide),
             checkpoint_dir=self.checkpoints,
             resume=options.resume,
             device=options.device,

@@ -186,7 +186,7 @@ class Comparison:
         self.run.begin()
         device = self.run.options.device
         pair = make_pair()
-        optimizer = preset.optimizer(pair[0])
+        optimizer = preset.optimizer(*pair)
         steps = steps_within(seconds, pair, data, batch_size, device, elbo, optimizer)
         (steps,) = broadcast_object_list([steps])
         if self.run.is_first:

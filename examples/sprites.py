@@ -3,9 +3,10 @@
 Trains a disentangled sequential autoencoder (Li & Mandt, ICML 2018), swaps content and dynamics of test
 sequences, and has a judge say how well that worked.
 
-    python examples/sprites.py                               # minutes on a laptop, nothing to download
-    python examples/sprites.py --preset lpc --download --root data      # the papers' characters, on a laptop
-    python examples/sprites.py --preset paper --download --root data    # and networks, without views: a GPU
+    python examples/sprites.py                                            # minutes, nothing to download
+    python examples/sprites.py --preset lpc-quick --download --root data  # the papers' characters, on a CPU
+    python examples/sprites.py --preset lpc --download --root data        # as the weights that ship
+    python examples/sprites.py --preset paper --download --root data      # and networks, without views: a GPU
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pyro_dsae import metrics, plotting, views
 from pyro_dsae.data import ProceduralSprites, Sprites
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS
 
-_QUICK = replace(SMALL, kl={"z": (1.0, 5.0)})
+_QUICK = replace(SMALL, kl={"z": ((0.15, 1.0), (0.4, 5.0))})
 _LPC = replace(
     _QUICK,
     size=64,
@@ -33,10 +34,21 @@ _LPC = replace(
     steps=10_000,
     muon_rate=0.02,
     few_frames=2,
-    kl={"f": (0.3, 1.0), "z": (1.0, 10.0)},
+    kl={"f": ((0.15, 0.3), (0.4, 1.0)), "z": ((0.15, 1.0), (0.4, 10.0))},
+)
+_LPC_QUICK = replace(
+    _LPC,
+    decoder={"patch": 4, "channels": (64, 64, 128, 128), "dense": (256, 256)},
+    steps=3000,
+    muon_rate=0.04,
+    muon_for="frames",
+    few_frames=1,
+    content_encoder="sorted",
+    kl={"f": ((0.15, 10.0), (0.2, 1.0)), "z": ((0.4, 0.3), (0.7, 3.0))},
 )
 PRESETS = {
     "quick": _QUICK,
+    "lpc-quick": _LPC_QUICK,
     "lpc": _LPC,
     "large": replace(
         _LPC,
@@ -60,8 +72,8 @@ PRESETS = {
         schedule="warmup_cosine",
     ),
 }
-"""``quick`` and ``lpc`` are for a CPU; ``large`` is ``lpc``, wider, for a GPU; ``paper`` has the sizes of Li
-& Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
+"""``quick``, ``lpc-quick`` and ``lpc`` are for a CPU; ``large`` is ``lpc``, wider, for a GPU; ``paper`` has
+the sizes of Li & Mandt and is trained as they did, by the bare ELBO (batch, rate and steps are ours)."""
 
 
 def make_pair(
@@ -82,17 +94,18 @@ def make_pair(
     laws = {"content_prior": preset.content_prior}
     if model is pyro_dsae.DSAE:
         laws["prior"] = preset.prior
-    made = model(frame, modulated=True, **laws, **sizes)
+    made = model(frame, modulated=True, **laws, **{**sizes, **preset.decoder})
     shared = {"prior": made.prior} if guide == "structured" else {}
-    strips = views.ShuffleStrips(preset.size // 16)
-    few = preset.few_frames
+    few, encoder = preset.few_frames, preset.content_encoder
+    by_rows = encoder == "sorted"  # which hides places
+    hides = views.PixelDropout() if by_rows else views.ShuffleStrips(preset.size // 16)
     looks = {
-        "content_view": strips if few else nn.Sequential(views.FewFrames(2), strips),
+        "content_view": hides if few else nn.Sequential(views.FewFrames(2), hides),
         "dynamics_view": views.Recolour(),
     }
     return made, {**GUIDES, "structured": pyro_dsae.Structured}[guide](
         frame,
-        content_encoder=True,
+        content_encoder=encoder,
         few_frames=few,
         **(looks if viewed else {}),
         **shared,
@@ -129,12 +142,8 @@ def weights(steps: int, preset: Preset) -> dict[str, Any]:
 
     A flow learns whatever contents there are; N(0, I) has to be filled by them.
     """
-    ends = {**({"f": (1.0, 4.0)} if preset.content_prior == "normal" else {}), **preset.kl}
-    start, stop = int(0.15 * steps), int(0.4 * steps) + 1
-    return {
-        site: pyro_dsae.piecewise_linear((start, first), (stop, last))
-        for site, (first, last) in ends.items()
-    }
+    filled = {"f": ((0.15, 1.0), (0.4, 4.0))} if preset.content_prior == "normal" else {}
+    return replace(preset, kl={**filled, **preset.kl}).kl_weights(steps)
 
 
 def main() -> None:
@@ -183,7 +192,7 @@ def main() -> None:
     options.add_argument("--plain", action="store_true", help="no views, no weights: the bare ELBO")
     args = options.parse_args()
     if args.data is None:
-        of_lpc = args.preset == "lpc" or args.root is not None or args.download
+        of_lpc = args.preset.startswith("lpc") or args.root is not None or args.download
         args.data = "lpc" if of_lpc else "procedural"
     refuse_root(options, args, args.data)
     if args.data == "lpc" and args.root is None:
@@ -201,7 +210,9 @@ def main() -> None:
             "--plain, as --preset paper, is the paper's own model, with priors of its own"
         )
     size, patch = args.size or preset.size, args.patch or preset.patch
-    preset = replace(preset, size=size, patch=patch, channels=channels, **laws)
+    given = {"patch": args.patch, "channels": args.filters and channels}
+    decoder = {**preset.decoder, **{name: value for name, value in given.items() if value}}
+    preset = replace(preset, size=size, patch=patch, channels=channels, decoder=decoder, **laws)
 
     run.say(f"{args.data} sprites, {preset.size} x {preset.size}")
     splits = ("learn", "validation") if args.validate else ("train", "test")

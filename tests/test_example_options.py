@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from PIL import Image
 
 import pyro_dsae
 from pyro_dsae.data import Sequences
-from pyro_dsae.nn import ConvDecoder
+from pyro_dsae.nn import ConvDecoder, ConvEncoder, SortedEncoder
 from pyro_dsae.priors import Autoregressive, Mixture
+from pyro_dsae.views import PixelDropout
 
 FOLDER = Path(__file__).parents[1] / "examples"
 SHARED = {"common", "comparison", "options", "recipes", "voices"}  # what several examples import
@@ -363,6 +365,45 @@ def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
     model, guide = sprites.make_pair(presets["lpc"], "factorised")
     assert model.decoder.canvas.patch == guide.content_encoder.maps.canvas.patch == 2
     assert guide.dynamics_view is not None and isinstance(model.prior, Mixture)
+
+    model, guide = sprites.make_pair(presets["lpc-quick"], "factorised")
+    assert guide.encoder.maps.canvas.patch == guide.content_encoder.maps.canvas.patch == 2
+    assert model.decoder.canvas.patch == 4 and len(model.decoder.dense) > 1
+    assert type(guide.content_view) is PixelDropout
+    assert type(guide.content_encoder) is SortedEncoder
+
+    model, guide = sprites.make_pair(presets["quick"], "factorised")
+    x = torch.rand(2, 8, *model.frame_shape)
+    assert guide.content_view(x).shape == (2, 2, *model.frame_shape)
+    assert type(guide.content_encoder) is ConvEncoder
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 10_000])
+def test_weights_of_any_number_of_steps(examples, steps):
+    sprites = examples["sprites"]
+    for preset in sprites.PRESETS.values():
+        for site, weight in sprites.weights(steps, preset).items():
+            points = {"f": ((0.15, 1.0), (0.4, 4.0)), **preset.kl}[site]
+            assert weight(0) == points[0][1] and weight(2 * steps + 9) == points[-1][1]
+            if steps == 10_000:
+                for i, (share, value) in enumerate(points):
+                    assert weight(int(share * steps) + i) == value
+
+
+@pytest.mark.parametrize("whose", ["decoder", "frames", "all"])
+def test_whose_matrices_muon_turns(examples, whose):
+    sprites = examples["sprites"]
+    preset = replace(sprites.PRESETS["lpc-quick"], hidden=8, muon_for=whose)
+    model, guide = sprites.make_pair(preset, "factorised")
+    parameters = [*model.parameters(), *guide.parameters()]
+    _, turned = preset.optimizer(model, guide)(parameters).param_groups
+    parts = {
+        "decoder": [model.decoder],
+        "frames": [model.decoder, guide.content_encoder],
+        "all": [model, guide],
+    }[whose]
+    matrices = {id(p) for part in parts for p in part.parameters() if p.ndim > 1}
+    assert {id(p) for p in turned["params"]} == matrices and turned["lr"] == preset.muon_rate
 
 
 @pytest.fixture
