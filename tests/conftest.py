@@ -8,10 +8,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 from types import ModuleType
 
 # A process a core, a thread a process: set before torch is imported, and for those that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# librosa's compiled functions are kept on disk: two workers that write them at once leave what crashes.
+os.environ["NUMBA_CACHE_DIR"] = str(
+    Path(gettempdir(), "pyro-dsae-tests-" + os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+)
 
 import pyro
 import pytest
