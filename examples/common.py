@@ -67,15 +67,6 @@ class Preset:
     decoder: Mapping[str, Any] = field(default_factory=dict)  # sizes of its own
     kl: Mapping[str, Points] = field(default_factory=dict)  # weights of the KL terms
 
-    def kl_weights(self, steps: int) -> dict[str, Callable[[int], float]]:
-        """The weights of a run of so many steps."""
-        return {
-            site: pyro_dsae.piecewise_linear(
-                *((int(share * steps) + i, weight) for i, (share, weight) in enumerate(points))
-            )
-            for site, points in self.kl.items()
-        }
-
     @property
     def networks(self) -> dict[str, Any]:
         """The sizes that a model and its guide have in common."""
@@ -88,7 +79,7 @@ class Preset:
             return None
         matrices = None if self.muon_for == "all" else [*model.decoder.parameters()]
         if matrices and self.muon_for == "frames":
-            matrices += guide.content_encoder.parameters()
+            matrices += (guide.content_encoder or guide.encoder).parameters()
         return partial(Muon, lr=self.lr, matrices=matrices, rate=self.muon_rate)
 
 

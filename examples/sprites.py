@@ -143,7 +143,12 @@ def weights(steps: int, preset: Preset) -> dict[str, Any]:
     A flow learns whatever contents there are; N(0, I) has to be filled by them.
     """
     filled = {"f": ((0.15, 1.0), (0.4, 4.0))} if preset.content_prior == "normal" else {}
-    return replace(preset, kl={**filled, **preset.kl}).kl_weights(steps)
+    return {
+        site: pyro_dsae.piecewise_linear(
+            *((int(share * steps) + i, weight) for i, (share, weight) in enumerate(points))
+        )
+        for site, points in {**filled, **preset.kl}.items()
+    }
 
 
 def main() -> None:

@@ -390,16 +390,17 @@ def test_weights_of_any_number_of_steps(examples, steps):
                     assert weight(int(share * steps) + i) == value
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("whose", ["decoder", "frames", "all"])
-def test_whose_matrices_muon_turns(examples, whose):
+def test_whose_matrices_muon_turns(examples, whose, plain):
     sprites = examples["sprites"]
     preset = replace(sprites.PRESETS["lpc-quick"], hidden=8, muon_for=whose)
-    model, guide = sprites.make_pair(preset, "factorised")
+    model, guide = sprites.make_pair(preset, "factorised", plain=plain)
     parameters = [*model.parameters(), *guide.parameters()]
     _, turned = preset.optimizer(model, guide)(parameters).param_groups
     parts = {
         "decoder": [model.decoder],
-        "frames": [model.decoder, guide.content_encoder],
+        "frames": [model.decoder, guide.encoder if plain else guide.content_encoder],
         "all": [model, guide],
     }[whose]
     matrices = {id(p) for part in parts for p in part.parameters() if p.ndim > 1}
