@@ -441,9 +441,13 @@ def _rows(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 
 def some(data: Dataset, size: int) -> Subset:
-    """About ``size`` sequences, evenly from the whole of ``data``."""
+    """``size`` sequences of ``data``, or all: at random, but the same each time.
+
+    Every ninth, say, would be of one action.
+    """
     length = len(data)  # type: ignore[arg-type]
-    return Subset(data, range(0, length, max(1, length // size)))
+    order = torch.randperm(length, generator=torch.Generator().manual_seed(0))
+    return Subset(data, sorted(order[:size].tolist()))
 
 
 def draw_sets(run: Run, model: nn.Module, guide: nn.Module, x: Tensor) -> dict[str, Tensor]:

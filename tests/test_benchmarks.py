@@ -90,15 +90,18 @@ def test_patches_are_measured_beside_each_other(tmp_path, monkeypatch):
     out = tmp_path / "patches.json"
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     bench = importlib.import_module("patches")
-    options = ["--sizes", "16", "--patches", "1", "2", "--rounds", "1", "--seconds", "1.5"]
+    options = ["--sizes", "16", "--patches", "1", "2", "wide", "--rounds", "1", "--seconds", "1.5"]
     monkeypatch.setattr(sys, "argv", ["patches.py", *options, "--out", str(out)])
     bench.main()
     found = json.loads(out.read_text())
     assert found["16x16, patch 1"]["over_the_first"] == 1
-    row = found["16x16, patch 2"]
-    assert row["ms"] > 0 and row["memory_bytes"] > 1e7
-    assert row["steps"] == int(1500 / row["ms"]) > 0
-    assert 0 <= row["static"] <= 1 and 0 <= row["action"] <= 1 and row["elbo"] < 0
+    for patch in ("2", "wide"):
+        row = found[f"16x16, patch {patch}"]
+        assert row["ms"] > 0 and row["memory_bytes"] > 1e7
+        assert row["steps"] == int(1500 / row["ms"]) > 0
+        assert 0 <= row["static"] <= 1 and 0 <= row["action"] <= 1 and row["elbo"] < 0
+    wide, guide = bench.make_pair(64, "wide")
+    assert (wide.decoder.canvas.patch, guide.encoder.maps.canvas.patch) == (4, 2)
 
 
 @pytest.mark.slow

@@ -363,10 +363,7 @@ def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
     assert type(model.decoder) is ConvDecoder and type(model.prior) is Autoregressive
 
     model, guide = sprites.make_pair(presets["lpc"], "factorised")
-    assert model.decoder.canvas.patch == guide.content_encoder.maps.canvas.patch == 2
     assert guide.dynamics_view is not None and isinstance(model.prior, Mixture)
-
-    model, guide = sprites.make_pair(presets["lpc-quick"], "factorised")
     assert guide.encoder.maps.canvas.patch == guide.content_encoder.maps.canvas.patch == 2
     assert model.decoder.canvas.patch == 4 and len(model.decoder.dense) > 1
     assert type(guide.content_view) is PixelDropout
@@ -376,6 +373,28 @@ def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
     x = torch.rand(2, 8, *model.frame_shape)
     assert guide.content_view(x).shape == (2, 2, *model.frame_shape)
     assert type(guide.content_encoder) is ConvEncoder
+
+
+def test_some_sequences_are_of_all_actions(examples):
+    actions = torch.arange(900) % 9  # as characters are stored
+    some = examples["common"].some
+    taken = some(actions, 100)
+    assert (
+        len(taken) == len({*taken.indices}) == 100 and taken.indices == some(actions, 100).indices
+    )
+    assert {*map(int, taken)} == {*range(9)}
+    assert some(actions, 900).indices == some(actions, 9999).indices == [*range(900)]
+
+
+def test_patches_grow_with_the_frame(examples):
+    sprites = examples["sprites"]
+    lpc = sprites.resized(sprites.PRESETS["lpc"], 32)
+    assert (lpc.size, lpc.patch, lpc.decoder["patch"]) == (32, 1, 2)
+    assert lpc.decoder["channels"] == sprites.PRESETS["lpc"].decoder["channels"]
+    assert sprites.resized(sprites.PRESETS["quick"], 64).patch == 2
+    paper = sprites.PRESETS["paper"]
+    assert sprites.resized(paper, 32) == replace(paper, size=32)
+    assert sprites.resized(paper, 64) == paper
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7, 10_000])
@@ -394,7 +413,7 @@ def test_weights_of_any_number_of_steps(examples, steps):
 @pytest.mark.parametrize("whose", ["decoder", "frames", "all"])
 def test_whose_matrices_muon_turns(examples, whose, plain):
     sprites = examples["sprites"]
-    preset = replace(sprites.PRESETS["lpc-quick"], hidden=8, muon_for=whose)
+    preset = replace(sprites.PRESETS["lpc"], hidden=8, muon_for=whose)
     model, guide = sprites.make_pair(preset, "factorised", plain=plain)
     parameters = [*model.parameters(), *guide.parameters()]
     _, turned = preset.optimizer(model, guide)(parameters).param_groups

@@ -115,9 +115,11 @@ def patches() -> Rows:
 @table
 def patches_equal_time() -> Rows:
     """After as many seconds of training each."""
-    rows = [["patch", "steps", "ELBO", "swap: attributes", "action"]]
+    rows = [["frames", "patch", "steps", "ELBO", "swap: attributes", "action"]]
     for case, scores in result("patches_equal_time").items():
-        if found := re.fullmatch(r"64x64, patch (\d+)", case):
+        if found := re.fullmatch(r"(\d+)x(\d+), patch (\w+)", case):
+            height, width, patch = found.groups()
+            frames = f"{height} x {width}" if patch == "1" else ""
             shares = (percent(scores[key]) for key in ("static", "action"))
-            rows.append([found[1], f"{scores['steps']}", f"{scores['elbo']:.0f}", *shares])
+            rows.append([frames, patch, f"{scores['steps']}", f"{scores['elbo']:.0f}", *shares])
     return rows
