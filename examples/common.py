@@ -443,7 +443,7 @@ def _rows(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def some(data: Dataset, size: int) -> Subset:
     """``size`` sequences of ``data``, or all: at random, but the same each time.
 
-    Every ninth, say, would be of one action.
+    Not every ninth, say, since all of these may be of one action.
     """
     length = len(data)  # type: ignore[arg-type]
     order = torch.randperm(length, generator=torch.Generator().manual_seed(0))
