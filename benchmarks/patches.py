@@ -33,7 +33,7 @@ WIDE = {"channels": (64, 64, 128, 128), "dense": (256, 256)}
 
 
 def make_pair(size: int, patch: str) -> tuple[nn.Module, nn.Module]:
-    """Model and guide of the quick preset."""
+    """Model and guide of the quick preset; ``wide``: with the decoder of ``lpc``."""
     torch.manual_seed(0)
     folds = max(1, size // 32) if patch == "wide" else int(patch)  # 2 at 64 x 64
     frame, sizes = (3, size, size), {**SIZES, "patch": folds}

@@ -379,9 +379,8 @@ def test_some_sequences_are_of_all_actions(examples):
     actions = torch.arange(900) % 9  # as characters are stored
     some = examples["common"].some
     taken = some(actions, 100)
-    assert (
-        len(taken) == len({*taken.indices}) == 100 and taken.indices == some(actions, 100).indices
-    )
+    assert len(taken) == len({*taken.indices}) == 100
+    assert taken.indices == some(actions, 100).indices
     assert {*map(int, taken)} == {*range(9)}
     assert some(actions, 900).indices == some(actions, 9999).indices == [*range(900)]
 
