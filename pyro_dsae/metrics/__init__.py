@@ -54,6 +54,7 @@ from .sprites import (
     protocol_a,
     protocol_b,
     protocol_b_reverse,
+    real_sequences,
     swap,
     trajectories,
 )
@@ -129,6 +130,7 @@ __all__ = [
     "protocol_b",
     "protocol_b_reverse",
     "rates",
+    "real_sequences",
     "said_kept",
     "sheet_sequences",
     "single_frames",

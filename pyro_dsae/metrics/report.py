@@ -46,6 +46,12 @@ def format_table(metrics: Mapping[str, Mapping[str, Any]], *, published: bool = 
     judge = metrics["judge"]
     lines = _section("Judge, on real sequences", ["accuracy"])
     lines += [_row(name, _percent(judge[name])) for name in HEADS]
+    if "real" in metrics:
+        action = metrics["real"]["action"]
+        lines += [
+            _row(f"{_NAMES['inception_score']}, of actions", _number(action["inception_score"])),
+            _row(f"{_NAMES['h_y_given_x']}, nats", _number(action["h_y_given_x"])),
+        ]
     if not judge["reliable"]:
         lines.append(
             f"  UNRELIABLE: the judge does not exceed {RELIABLE:.0%} in "

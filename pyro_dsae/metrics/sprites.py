@@ -279,19 +279,37 @@ def prior_samples(bench: _Bench) -> dict[str, Any]:
         at.append(entropy(bench.judge.per_frame(drawn)["action"].double().cpu()))
         return drawn
 
-    log_p = bench.judged(fresh)
+    said = _said(bench.judged(fresh))
+    by_frame = torch.cat(at).mean(0)
+    return {**said, "first_frame": float(by_frame[0]), "last_frame": float(by_frame[-1])}
+
+
+@_protocol
+def real_sequences(bench: _Bench) -> dict[str, Any]:
+    """What the judge says of the test sequences themselves: its doubt about real ones is in every figure.
+
+    :returns: ``attributes``, ``h_y_given_x`` and ``action``, as :func:`prior_samples` has them.
+
+    >>> sizes = {"f_dim": 8, "z_dim": 4, "channels": 4, "hidden": 16}
+    >>> model, guide = pyro_dsae.DSAE((3, 16, 16), **sizes), pyro_dsae.Factorised((3, 16, 16), **sizes)
+    >>> test, judge = pyro_dsae.data.ProceduralSprites("test", size=16), Judge((3, 16, 16), channels=4)
+    >>> real_sequences(model, guide, judge, test, num_sequences=18)["attributes"]["hair"]["rarest"]
+    0.0
+    """
+    return _said(bench.judged(lambda x: x))
+
+
+def _said(log_p: dict[str, Tensor]) -> dict[str, Any]:
+    """Doubt and spread of the judge's answers about attributes and actions."""
     answers = {name: log_p[name].argmax(-1).bincount(minlength=HEADS[name]) for name in ATTRIBUTES}
     attributes = {
         name: {**_doubt_and_spread(log_p[name]), "rarest": int(count.min()) / int(count.sum())}
         for name, count in answers.items()
     }
-    by_frame = torch.cat(at).mean(0)
     return {
         "attributes": attributes,
         "h_y_given_x": sum(found["h_y_given_x"] for found in attributes.values()) / len(attributes),
         "action": _inception(log_p["action"]),
-        "first_frame": float(by_frame[0]),
-        "last_frame": float(by_frame[-1]),
     }
 
 
@@ -405,7 +423,7 @@ def evaluate_sprites(
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """All protocols on a test set, ready for JSON, under ``protocol_a``, ``protocol_b``,
-    ``protocol_b_reverse``, ``swap``, ``samples`` and ``judge``.
+    ``protocol_b_reverse``, ``swap``, ``samples``, ``real`` and ``judge``.
 
     ``judge`` holds the judge's own accuracies on real test sequences; ``judge.reliable`` is False,
     and ``judge.unreliable`` names the heads, where one does not exceed 0.99: the other figures then
@@ -420,6 +438,7 @@ def evaluate_sprites(
         "protocol_b_reverse": protocol_b_reverse,
         "swap": swap,
         "samples": prior_samples,
+        "real": real_sequences,
     }
     metrics: dict[str, dict[str, Any]] = {
         "judge": {

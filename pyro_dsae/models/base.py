@@ -148,6 +148,13 @@ class SequenceModel(Program):
     def p_z(self, f: Tensor, num_frames: int) -> dist.TorchDistribution:
         """p(z_1:T | f) for f ``(*batch, f_dim)``: one distribution of event shape ``(T, z_dim)``."""
 
+    def law_of_z(
+        self, f: Tensor, num_frames: int, mask: Tensor | None = None
+    ) -> dist.TorchDistribution:
+        """:meth:`p_z` up to the last frame that is present by ``mask``, ``(*batch, T)``."""
+        p_z = self.p_z(f, num_frames)
+        return up_to_lengths(p_z, mask) if len(p_z.event_shape) == 2 else p_z
+
     def forward(
         self,
         x: Tensor | None = None,
@@ -167,9 +174,7 @@ class SequenceModel(Program):
         with pyro.plate("sequences", batch_size, dim=-1):
             p_f = self.content_prior()
             f = pyro.sample("f", p_f)
-            p_z = self.p_z(f, num_frames)
-            if len(p_z.event_shape) == 2:
-                p_z = up_to_lengths(p_z, mask)
+            p_z = self.law_of_z(f, num_frames, mask)
             z = pyro.sample("z", p_z)
             check_event("f", f, p_f.event_shape)
             check_event("z", z, p_z.event_shape)

@@ -6,6 +6,7 @@ from .evaluation import elbo_terms, evaluate_elbo
 from .fit import NonFiniteLossError, fit
 from .muon import Muon
 from .prefixes import random_prefixes
+from .priors import fit_priors
 
 __all__ = [
     "Batches",
@@ -16,5 +17,6 @@ __all__ = [
     "elbo_terms",
     "evaluate_elbo",
     "fit",
+    "fit_priors",
     "random_prefixes",
 ]

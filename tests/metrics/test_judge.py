@@ -126,6 +126,7 @@ def test_is_trained_once_a_data_set(sprites, tmp_path, monkeypatch):
     get(seed=1)
     get(steps=3)
     get(dimmed=False)
+    get(patch=2)
     get(train=sprites.take(torch.arange(90)))
     darker = sprites.take(torch.arange(45))
     darker.frames = darker.frames // 2
@@ -133,12 +134,14 @@ def test_is_trained_once_a_data_set(sprites, tmp_path, monkeypatch):
     relabelled = sprites.take(torch.arange(45))
     relabelled.labels["hair"] = (relabelled.labels["hair"] + 1) % 6
     get(train=relabelled)
-    assert len(calls) == 7
+    assert len(calls) == 8
     get()
     get(dimmed=False)
-    assert len(calls) == 7
-    get(cache_dir=None)
+    folded = get(patch=2)
+    assert folded(x)["action"].shape == (45, 9)
     assert len(calls) == 8
+    get(cache_dir=None)
+    assert len(calls) == 9
 
 
 def test_a_broken_file_is_made_anew(sprites, tmp_path):
@@ -181,6 +184,12 @@ def test_says_what_is_wrong_with_its_heads(sprites):
     nothing.labels = {"hat": nothing.labels["hair"]}
     with pytest.raises(ValueError, match="labels must have at least one of skin, .* got hat"):
         train_judge(nothing, some)
+
+
+@pytest.mark.parametrize(("patch", "said"), [(0, "patch must be"), (3, "patch must divide")])
+def test_says_what_is_wrong_with_its_patch(patch, said):
+    with pytest.raises(ValueError, match=said):
+        Judge((3, 16, 16), patch=patch)
 
 
 def test_says_what_is_wrong_with_its_input(sprites):

@@ -165,6 +165,17 @@ def test_samples_of_real_sequences_leave_no_doubt_and_those_of_blends_do(oracle,
     )
 
 
+def test_real_sequences_bound_what_a_model_that_draws_them_is_said_to_be(oracle, judge, sprites):
+    """Of a pair that swaps perfectly the figures are those of the real ones, whatever it draws by itself."""
+    model, guide = oracle("disentangled")
+    real = metrics.real_sequences(model, guide, judge, sprites)
+    swapped = metrics.protocol_b_reverse(model, guide, judge, sprites)
+    assert real["action"]["h_y_given_x"] == pytest.approx(swapped["h_y_given_x"], abs=0.01)
+    model.join = lambda f, z: torch.full_like(f, 40)
+    assert metrics.real_sequences(model, guide, judge, sprites) == real
+    assert {score["rarest"] > 0 for score in real["attributes"].values()} == {True}
+
+
 def test_a_blur_at_the_start_shows_in_the_first_frame_alone(oracle, judge, sprites):
     model, guide = oracle("disentangled")
     clear = metrics.prior_samples(model, guide, judge, sprites)
@@ -209,7 +220,7 @@ def test_real_pair(make_pair, judge, sprites, guide_name):
 
     again = metrics.evaluate_sprites(model, guide, judge, some, seed=3)
     assert json.loads(json.dumps(again)) == found  # what JSON can hold, and the same for a seed
-    protocols = {"protocol_a", "protocol_b", "protocol_b_reverse", "swap", "samples"}
+    protocols = {"protocol_a", "protocol_b", "protocol_b_reverse", "swap", "samples", "real"}
     assert set(found) == {"judge", *protocols}
     assert {*HEADS, "reliable"} <= set(found["judge"])
     assert {"static_accuracy", "inception_score", "h_y_given_x", "h_y"} <= set(found["protocol_b"])
