@@ -1,4 +1,4 @@
-"""What disentangles: the quick preset of examples/sprites.py, with the LSTM prior and N(0, I), and one
+"""What disentangles: what examples/compare_guides.py trains, with the LSTM prior and N(0, I), and one
 ingredient left out, or alone.
 
 python benchmarks/ablation.py --steps 1000 --out benchmarks/results/ablation.json

@@ -2,9 +2,9 @@
 
     python benchmarks/objectives.py --out benchmarks/results/objectives.json
 
-All take turns in one process, on the networks of the quick preset of ``examples/sprites.py``, with the LSTM
-prior, N(0, I) and no views of the guide: a training step without the optimiser's part. A ratio is the median
-over the turns.
+All take turns in one process, on the networks that ``examples/compare_recipes.py`` trains on sprites, with
+the LSTM prior, N(0, I) and no views of the guide: a training step without the optimiser's part. A ratio is
+the median over the turns.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/patches.py --out benchmarks/results/patches.json
 
-The model of the ``quick`` preset of ``examples/sprites.py`` on its procedural sprites. ``ms`` is a training
+What ``examples/compare_priors.py`` trains on procedural sprites, at other sizes. ``ms`` is a training
 step without the optimiser's, all patches taking turns in one process; ``memory_bytes`` the most that a
-process holds for such steps alone. With ``--seconds`` each is then trained as the preset is, for as many
+process holds for such steps alone. With ``--seconds`` each is then trained as there, for as many
 steps as it takes in that time, and the judge says how well it swaps. ``wide`` among the patches is the
 decoder of the preset ``lpc``, whose outer levels are wide and whose patches are twice the encoders'.
 """
@@ -27,13 +27,13 @@ from pyro_dsae import metrics, views
 from pyro_dsae.data import ProceduralSprites, cache_dir
 
 CASES = ("1", "2", "4", "wide")
-BATCH, LR = 32, 4e-3  # of the quick preset
+BATCH, LR = 32, 4e-3  # of the comparisons of sprites
 SIZES = {"f_dim": 32, "z_dim": 6, "channels": 16, "hidden": 128}
 WIDE = {"channels": (64, 64, 128, 128), "dense": (256, 256)}
 
 
 def make_pair(size: int, patch: str) -> tuple[nn.Module, nn.Module]:
-    """Model and guide of the quick preset; ``wide``: with the decoder of ``lpc``."""
+    """Model and guide of the comparisons of sprites; ``wide``: with the decoder of ``lpc``."""
     torch.manual_seed(0)
     folds = max(1, size // 32) if patch == "wide" else int(patch)  # 2 at 64 x 64
     frame, sizes = (3, size, size), {**SIZES, "patch": folds}

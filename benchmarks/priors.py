@@ -3,7 +3,7 @@
     python benchmarks/priors.py --out benchmarks/results/priors.json
 
 All take turns in one process. ``density`` is log p(z_1:T) of a batch and its gradient, ``draw`` one batch of
-draws, ``step`` a training step of the quick preset of ``examples/sprites.py``. ``furthest`` is the largest
+draws, ``step`` one of what ``examples/compare_priors.py`` trains on sprites. ``furthest`` is the largest
 \\|z\\| within 2000 steps over 40 seeds of small priors, untrained, and trained on straight lines of 8 steps.
 """
 
@@ -22,7 +22,7 @@ from common import gradients, ratio, record, take_turns, write
 import pyro_dsae
 from pyro_dsae.priors import CONTENT_PRIORS, PRIORS, Prior, make_prior
 
-BATCH, Z_DIM, HIDDEN = 32, 6, 128  # of the quick preset
+BATCH, Z_DIM, HIDDEN = 32, 6, 128  # of the comparison on sprites
 LSTM, NORMAL = "autoregressive", "normal"
 
 
@@ -37,7 +37,7 @@ def density(prior: Prior, z: torch.Tensor) -> Callable[[], None]:
 
 
 def step(prior: str, content_prior: str = "normal") -> Callable[[], None]:
-    """A training step of the quick preset, without the optimiser's."""
+    """A training step of the comparison on sprites, without the optimiser's."""
     torch.manual_seed(0)
     frame = (3, 32, 32)
     sizes = {"f_dim": 32, "z_dim": Z_DIM, "channels": 16, "hidden": HIDDEN}

@@ -29,7 +29,7 @@ from torch.utils.data import Dataset, Subset
 import pyro_dsae
 from pyro_dsae import plotting
 from pyro_dsae.data import cache_dir
-from pyro_dsae.training import Muon
+from pyro_dsae.training import Muon, fit_priors
 
 Pair = tuple[nn.Module, nn.Module]
 GUIDES = {
@@ -66,6 +66,7 @@ class Preset:
     content_encoder: bool | str = True
     decoder: Mapping[str, Any] = field(default_factory=dict)  # sizes of its own
     kl: Mapping[str, Points] = field(default_factory=dict)  # weights of the KL terms
+    prior_steps: int = 0  # of the priors alone, after the others
 
     @property
     def networks(self) -> dict[str, Any]:
@@ -364,6 +365,9 @@ class Run:
         self.rate = history.step * sequences / max(history.seconds, 1e-9)
         if self.is_first:
             plotting.loss_curve(history.losses, self.out / "loss")
+            if preset.prior_steps:
+                self.say("the priors alone, on what the guide infers")
+                fit_priors(model, guide, data, steps=preset.prior_steps, seed=options.seed)
             known = data if hasattr(data, "settings") else None
             pyro_dsae.save(self.out / "model", model, guide, data=known)
             if self.learnt:

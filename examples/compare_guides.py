@@ -35,7 +35,7 @@ from comparison import (
     write_rows,
 )
 from options import Distinct, at_least, non_negative, parser, refuse_root
-from sprites import PRESETS, make_pair
+from sprites import COMPARED, make_pair
 from torch import Tensor, nn
 
 import pyro_dsae
@@ -228,7 +228,7 @@ def main() -> None:
     parts += [
         f"rates/{kind}_{weight:g}" for kind in ("sequences", "frames") for weight in args.rates
     ]
-    run, preset = Run(options, args, parts), PRESETS[args.preset]
+    run, preset = Run(options, args, parts), COMPARED[args.preset]
     size = args.size or preset.size
     preset = replace(preset, size=size, prior=args.prior, content_prior="normal")
     if args.data == "lpc":

@@ -88,7 +88,7 @@ class OnSprites:
     columns = SPRITES
 
     def __init__(self, run: Run, args: argparse.Namespace) -> None:
-        self.run, self.args, self.preset = run, args, sprites.PRESETS[args.preset]
+        self.run, self.args, self.preset = run, args, sprites.COMPARED[args.preset]
         size = self.preset.size
         self.train, self.test = (ProceduralSprites(split, size=size) for split in ("train", "test"))
         self.judged = args.judged or 450

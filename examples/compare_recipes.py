@@ -138,7 +138,7 @@ class OnSprites(Task):
         super().__init__(run, args)
         with run.usage():
             forests_()  # of which DCI is made: said before anything is trained
-        self.preset = replace(sprites.PRESETS[args.preset], size=args.size, content_prior="normal")
+        self.preset = replace(sprites.COMPARED[args.preset], size=args.size, content_prior="normal")
         with run.reading():
             self.train, self.test = (self.read(split) for split in self.splits)
         few_strips = nn.Sequential(

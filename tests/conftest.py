@@ -169,8 +169,12 @@ def small_examples(examples, monkeypatch) -> None:
         "series",
     ):
         presets = examples[name].PRESETS
-        size = 16 if name in ("sprites", "sheets") else presets["quick"].size
+        size = 16 if name == "sheets" else presets["quick"].size
         small = replace(presets["quick"], size=size, channels=4, hidden=16)
+        if name == "sprites":
+            compared = replace(examples[name].COMPARED["quick"], size=16, channels=4, hidden=16)
+            monkeypatch.setitem(examples[name].COMPARED, "quick", compared)
+            small = replace(examples[name].resized(small, 16), prior_steps=2, decoder={"patch": 2})
         monkeypatch.setitem(presets, "quick", small)
     for module in examples.values():
         if hasattr(module, "some"):

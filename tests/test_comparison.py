@@ -162,6 +162,6 @@ def test_the_ball_moves_on_from_where_it_is_if_its_prior_can(
 @pytest.mark.parametrize("name", priors.PRIORS)
 def test_a_pair_for_sprites_with_each_prior(examples, small_examples, name):
     sprites = examples["sprites"]
-    preset = replace(sprites.PRESETS["quick"], prior=name)
+    preset = replace(sprites.COMPARED["quick"], prior=name)
     model, _ = sprites.make_pair(preset, "factorised")
     assert type(model.prior) is priors.PRIORS[name]

@@ -370,6 +370,9 @@ def test_sizes_of_the_paper_and_views_only_where_they_are_ours(examples):
     assert type(guide.content_encoder) is SortedEncoder
 
     model, guide = sprites.make_pair(presets["quick"], "factorised")
+    assert model.frame_shape == (3, 64, 64) and type(guide.content_encoder) is SortedEncoder
+
+    model, guide = sprites.make_pair(sprites.COMPARED["quick"], "factorised")
     x = torch.rand(2, 8, *model.frame_shape)
     assert guide.content_view(x).shape == (2, 2, *model.frame_shape)
     assert type(guide.content_encoder) is ConvEncoder
@@ -390,7 +393,7 @@ def test_patches_grow_with_the_frame(examples):
     lpc = sprites.resized(sprites.PRESETS["lpc"], 32)
     assert (lpc.size, lpc.patch, lpc.decoder["patch"]) == (32, 1, 2)
     assert lpc.decoder["channels"] == sprites.PRESETS["lpc"].decoder["channels"]
-    assert sprites.resized(sprites.PRESETS["quick"], 64).patch == 2
+    assert sprites.resized(sprites.COMPARED["quick"], 64).patch == 2
     paper = sprites.PRESETS["paper"]
     assert sprites.resized(paper, 32) == replace(paper, size=32)
     assert sprites.resized(paper, 64) == paper
@@ -399,7 +402,7 @@ def test_patches_grow_with_the_frame(examples):
 @pytest.mark.parametrize("steps", [1, 2, 7, 10_000])
 def test_weights_of_any_number_of_steps(examples, steps):
     sprites = examples["sprites"]
-    for preset in sprites.PRESETS.values():
+    for preset in (*sprites.PRESETS.values(), sprites.COMPARED["quick"]):
         for site, weight in sprites.weights(steps, preset).items():
             points = {"f": ((0.15, 1.0), (0.4, 4.0)), **preset.kl}[site]
             assert weight(0) == points[0][1] and weight(2 * steps + 9) == points[-1][1]

@@ -21,8 +21,8 @@ import pyro_dsae
 ROOT = Path(__file__).parents[1]
 FOLDERS = sorted(path.parent for path in (ROOT / "pretrained").glob("*/index.json"))
 RESULTS = {
-    "lpc-sprites-64": "sprites_procedural_64",
-    "procedural-sprites": "sprites_procedural_quick",
+    "lpc-sprites-64": "sprites_lpc_64_seed0",
+    "procedural-sprites": "sprites_procedural_quick_seed0",
     "digits": "moving_mnist_quick",
     "sheets": "sheets_procedural_guides",
     "speech": "speech_an4_quick",
@@ -76,7 +76,7 @@ def test_the_artists_are_credited(make):
 
 
 def test_a_second_judge_has_its_say(make):
-    path = ROOT / "benchmarks" / "results" / "sprites_procedural_quick.json"
+    path = ROOT / "benchmarks" / "results" / "sprites_procedural_quick_seed0.json"
     metrics = json.loads(path.read_text())
     metrics["second_judge"] = {"swap": {**metrics["swap"], "action": 0.25}}
     found = make.figures("procedural-sprites", metrics)
@@ -111,7 +111,7 @@ def trained(make_pair, tmp_path) -> Path:
     folder = tmp_path / "run"
     pyro_dsae.save(folder / "model", *make_pair())
     (folder / "model" / "data.json").write_text("{}")
-    path = ROOT / "benchmarks" / "results" / "sprites_procedural_quick.json"
+    path = ROOT / "benchmarks" / "results" / "sprites_procedural_quick_seed0.json"
     metrics = json.loads(path.read_text())
     metrics["run"]["command"] = f"python {ROOT}/examples/sprites.py --steps 3 --judged 9 --out run"
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -194,6 +194,6 @@ def test_an_example_evaluates_a_model_of_the_hub(examples, make_pair, tmp_path, 
     args = parser.parse_args(["--evaluate", "someone/figures", "--device", "cpu"])
     run = examples["common"].Run(parser, args)
     presets = examples["sprites"].PRESETS
-    assert presets["quick"].size == 32 and run.preset(presets).size == 16
+    assert presets["quick"].size == 64 and run.preset(presets).size == 16
     with pytest.raises(SystemExit):
         examples["common"].Run(parser, parser.parse_args(["--evaluate", "someone/else"]))

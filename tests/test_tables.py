@@ -48,7 +48,7 @@ def test_a_figure_typed_by_hand_is_found_and_written_over(tables):
 def test_seeds_give_mean_and_range_and_what_is_not_there_is_left_out(
     tables, results, tmp_path, monkeypatch
 ):
-    run = json.loads((results.RESULTS / "sprites_procedural_64.json").read_text())
+    run = json.loads((results.RESULTS / "sprites_lpc_64_seed0.json").read_text())
     monkeypatch.setattr(results, "RESULTS", tmp_path)
     results.result.cache_clear()
     for seed, share in {0: 0.96, 2: 0.98}.items():

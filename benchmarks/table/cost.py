@@ -116,7 +116,8 @@ def patches() -> Rows:
 def patches_equal_time() -> Rows:
     """After as many seconds of training each."""
     rows = [["frames", "patch", "steps", "ELBO", "swap: attributes", "action"]]
-    for case, scores in result("patches_equal_time").items():
+    both = {**result("patches_equal_time"), **result("patches_equal_time_128")}
+    for case, scores in both.items():
         if found := re.fullmatch(r"(\d+)x(\d+), patch (\w+)", case):
             height, width, patch = found.groups()
             frames = f"{height} x {width}" if patch == "1" else ""

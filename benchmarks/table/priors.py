@@ -68,7 +68,7 @@ def priors_cost() -> Rows:
         f"{shown}, T = {t}": f"{key}, T {t}"
         for shown, key in {"log p and gradient": "density", "draw": "draw"}.items()
         for t in (8, 100, 1000)
-    } | {"a training step of the quick preset": "step"}
+    } | {"a training step on sprites": "step"}
     first, *others = (result("priors")[name] for name in PRIORS)
     rows = [
         [shown, f"{first[key]['ms']:.1f} ms"]

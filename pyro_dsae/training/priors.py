@@ -69,36 +69,38 @@ def fit_priors(
     if not isinstance(model, SequenceModel):
         raise TypeError(f"model must be a SequenceModel, got {type(model).__name__}")
     check_pair(model, guide)
+    dataset, device, losses = as_dataset(data), device_of(model), []
     model.train()  # cuDNN's LSTM has no gradients otherwise
-    weights = _weights(model)
-    if {*map(id, weights)} & {*map(id, guide.parameters())}:
-        raise ValueError(
-            f"guide must have weights of its own, got {type(guide).__name__}, which infers by the "
-            "priors of the model: train them together, by fit"
-        )
-    device, losses = device_of(model), []
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        f, z, mask = _draws(model, guide, as_dataset(data), num_samples)
-        optim = torch.optim.Adam(weights, lr)
-        decay = CosineAnnealingLR(optim, steps)
-        with pyro.validation_enabled(False):
+    try:
+        weights = _weights(model)
+        if {*map(id, weights)} & {*map(id, guide.parameters())}:
+            raise ValueError(
+                f"guide must have weights of its own, got {type(guide).__name__}, which infers by "
+                "the priors of the model: train them together, by fit"
+            )
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            pyro.validation_enabled(False),
+        ):
+            torch.manual_seed(seed)
+            f, z, mask = _draws(model, guide, dataset, num_samples)
+            optim = torch.optim.Adam(weights, lr)
+            decay = CosineAnnealingLR(optim, steps)
             for step in trange(steps, disable=None if progress is None else not progress):
                 rows = torch.randint(len(f), (batch_size,), device=device)
                 p_z = model.law_of_z(f[rows], z.shape[1], None if mask is None else mask[rows])
-                log_prob = model.content_prior().log_prob(f[rows]) + p_z.log_prob(z[rows])
-                loss = -log_prob.mean()
+                loss = -(model.content_prior().log_prob(f[rows]) + p_z.log_prob(z[rows])).mean()
                 losses.append(loss.item())
                 if not math.isfinite(losses[-1]):
-                    raise NonFiniteLossError(
-                        f"the loss of the priors is {losses[-1]} at step {step}"
-                    )
+                    raise NonFiniteLossError(f"the priors' loss is {losses[-1]} at step {step}")
+                optim.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(weights, CLIP_NORM)
                 optim.step()
                 decay.step()
-                optim.zero_grad()
-    model.eval()
+            optim.zero_grad()
+    finally:
+        model.eval()
     return losses
 
 

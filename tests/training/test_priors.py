@@ -120,7 +120,7 @@ def test_a_loss_that_is_not_finite():
     model, guide = make_pair()
     with torch.no_grad():
         next(model.content_prior.parameters()).fill_(float("nan"))
-    with pytest.raises(NonFiniteLossError, match="priors is nan at step 0"):
+    with pytest.raises(NonFiniteLossError, match="priors' loss is nan at step 0"):
         fit_priors(model, guide, torch.rand(6, 4, *FRAME), progress=False)
 
 
