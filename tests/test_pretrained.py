@@ -114,6 +114,7 @@ def trained(make_pair, tmp_path) -> Path:
     path = ROOT / "benchmarks" / "results" / "sprites_procedural_quick_seed0.json"
     metrics = json.loads(path.read_text())
     metrics["run"]["command"] = f"python {ROOT}/examples/sprites.py --steps 3 --judged 9 --out run"
+    metrics["swap"]["action"] = 0.125
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder
 
@@ -140,7 +141,7 @@ def test_a_folder_ships_and_its_command_gives_its_figures_again(
     assert str(tmp_path) not in card and str(tmp_path) not in json.dumps(metrics)
     shown = capsys.readouterr().out
     action = f"{100 * metrics['swap']['action']:.2f}"
-    assert re.search(rf"swap: the action.* 99\.96 +{re.escape(action)}\n", shown)
+    assert re.search(rf"swap: the action.* 12\.50 +{re.escape(action)}\n", shown)
 
     # Of 16 x 16, as the model, whatever the preset; and the same in another process.
     monkeypatch.chdir(tmp_path)

@@ -218,7 +218,7 @@ def train_judge(
 
     :param dimmed: whether its copies of the sequences are up to a tenth dimmer and brighter. If so, it may
         take two colours that differ in brightness for one; if not, it may mind a shade that nobody sees.
-    :param patch: of the :class:`Judge`: at 64 x 64 one of 2 is quicker, and surer of real actions.
+    :param patch: of the :class:`Judge`: at 64 x 64 one of 2 is quicker, and no less sure.
     :param progress: a progress bar; by default when standard error is a terminal.
     :returns: the judge on the device, in evaluation mode.
     :raises ValueError: if frames or labels are not as :class:`LabelledSequences` describes them.
