@@ -11,11 +11,9 @@ the prior; here it is the model's own that learns on.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -23,9 +21,10 @@ from torch.utils.data import Dataset
 from tqdm.auto import trange
 
 from .._numbers import check_whole
-from ..checks import as_frames, check_keywords, check_pair
+from ..checks import check_pair
+from ..control import infer
 from ..models.base import SequenceModel
-from ..program import device_of, evaluating
+from ..program import device_of
 from .batches import MASK, Data, as_dataset, in_order
 from .fit import NonFiniteLossError
 
@@ -72,16 +71,16 @@ def fit_priors(
     dataset, device, losses = as_dataset(data), device_of(model), []
     model.train()  # cuDNN's LSTM has no gradients otherwise
     try:
-        weights = _weights(model)
-        if {*map(id, weights)} & {*map(id, guide.parameters())}:
-            raise ValueError(
-                f"guide must have weights of its own, got {type(guide).__name__}, which infers by "
-                "the priors of the model: train them together, by fit"
-            )
         with (
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             pyro.validation_enabled(False),
         ):
+            weights = _weights(model)
+            if {*map(id, weights)} & {*map(id, guide.parameters())}:
+                raise ValueError(
+                    f"guide must have weights of its own, got {type(guide).__name__}, which infers "
+                    "by the priors of the model: train them together, by fit"
+                )
             torch.manual_seed(seed)
             f, z, mask = _draws(model, guide, dataset, num_samples)
             optim = torch.optim.Adam(weights, lr)
@@ -108,8 +107,7 @@ def _weights(model: SequenceModel) -> list[nn.Parameter]:
     """Those that p(f) and p(z | f) depend on; a ValueError if there are none."""
     shapes = ([2 if n is None else n for n in shape] for shape in model.latents.values())
     f, z = (torch.zeros(1, *shape, device=device_of(model)) for shape in shapes)
-    with pyro.validation_enabled(False):
-        log_prob = model.content_prior().log_prob(f) + model.law_of_z(f, 2).log_prob(z)
+    log_prob = model.content_prior().log_prob(f) + model.law_of_z(f, 2).log_prob(z)
     weights = [p for p in model.parameters() if p.requires_grad]
     if not (weights and log_prob.requires_grad):
         raise ValueError(
@@ -126,17 +124,12 @@ def _draws(
     """f ``(M, f_dim)``, z ``(M, T, z_dim)`` and, where lengths differ, the mask ``(M, T)`` of all draws."""
     found: list[tuple[Tensor, ...]] = []
     for x, labels in in_order(data, 64, device_of(guide)):
-        given = {MASK: labels[MASK]} if MASK in labels else {}
-        check_keywords(given, model, guide)
-        with evaluating(guide), pyro.plate("draws", num_samples, dim=-2):
-            trace = poutine.trace(guide).get_trace(as_frames(guide, x, model), **given)
-        mask = given.get(MASK, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
-        nodes: dict[str, Any] = trace.nodes
-        f, z = (nodes[site]["value"].flatten(0, 1) for site in ("f", "z"))
+        with pyro.plate("draws", num_samples, dim=-2):
+            latents = infer(guide, x, sample=True, model=model, mask=labels.get(MASK))
+        mask = labels.get(MASK, torch.ones(x.shape[:2], dtype=torch.bool, device=x.device))
+        f, z = (latents[site].flatten(0, 1) for site in ("f", "z"))
         found.append((f, z, mask.repeat(num_samples, 1)))
-    f, z, masks = zip(*found, strict=True)
-    longest = max(mask.shape[1] for mask in masks)
-    if z[0].dim() == 3:
-        z = [pad(part, (0, 0, 0, longest - part.shape[1])) for part in z]
-    mask = torch.cat([pad(part, (0, longest - part.shape[1])) for part in masks])
-    return torch.cat(f), torch.cat([*z]), None if mask.all() else mask
+    longest = max(mask.shape[1] for _, _, mask in found)
+    mask = torch.cat([pad(mask, (0, longest - mask.shape[1])) for _, _, mask in found])
+    zs = [z if z.dim() == 2 else pad(z, (0, 0, 0, longest - z.shape[1])) for _, z, _ in found]
+    return torch.cat([f for f, _, _ in found]), torch.cat(zs), None if mask.all() else mask
