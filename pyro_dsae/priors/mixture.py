@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, MixtureSameFamily, Normal
+from torch.nn.functional import pad
 
 from .._numbers import check_whole
 from ..nn import MLP, CausalLSTM, GaussianHead
@@ -68,3 +70,41 @@ class Mixture(CausalLSTM, Prior):
     def forward(self, num_frames: int) -> AutoregressiveMixture:
         """p(z_1:T), of event shape ``(num_frames, z_dim)``."""
         return AutoregressiveMixture(self.transition, num_frames, self.z_dim)
+
+    @torch.no_grad()
+    def revive(self, z: Tensor, mask: Tensor | None = None, *, least: float = 1e-3) -> int:
+        r"""Begin the components that nothing in z is of anew, beside the others; how many there were.
+
+        Component k has a share of step t, the mean of :math:`p(k \mid z_{\le t})`. While everything learns at
+        once most shares fall to none, early and for good, and what is left covers several things with one
+        broad component. Here each whose share is below ``least`` at every step becomes a copy of one that is
+        drawn by its largest share, its means half a scale aside, and copies divide the weight: p(z) is near
+        what it was, and training parts them where there is more than one thing. Ueda et al., *SMEM Algorithm
+        for Mixture Models* (Neural Computation 2000), split so.
+
+        :param z: ``(N, T, z_dim)``, draws from a posterior.
+        :param mask: ``(N, T)``, True where z is of the sequence.
+
+        >>> Mixture(4, hidden=16, components=3).revive(torch.randn(5, 8, 4))
+        0
+        """
+        logits, loc, scale, _ = self.transition(pad(z, (0, 0, 1, -1)))
+        log_joint = logits.log_softmax(-1) + Normal(loc, scale).log_prob(z.unsqueeze(-2)).sum(-1)
+        here = z.new_ones(z.shape[:2]) if mask is None else mask.to(z)
+        p_k = log_joint.softmax(-1) * here.unsqueeze(-1)  # (N, T, K)
+        share = (p_k.sum(0) / here.sum(0).clamp_min(1).unsqueeze(-1)).amax(0)
+        dead = (share < least).nonzero().flatten()
+        if not len(dead):
+            return 0
+        parents = share.index_fill(0, dead, 0.0).multinomial(len(dead), replacement=True)
+        width = (p_k.unsqueeze(-1) * scale).sum((0, 1)) / p_k.sum((0, 1)).unsqueeze(-1)
+        weight, bias = (
+            w.unflatten(0, (2, self.components, -1)) for w in self.head.dense.parameters()
+        )
+        for rows in (self.which.weight, self.which.bias, *weight, *bias):
+            rows[dead] = rows[parents]
+        bias[0, dead] += 0.5 * width[parents] * torch.randn_like(width[parents])
+        copies = 1 + parents.bincount(minlength=self.components)
+        copies[dead] = copies[parents]
+        self.which.bias.sub_(copies.log())
+        return len(dead)

@@ -24,6 +24,7 @@ from .._numbers import check_whole
 from ..checks import check_pair
 from ..control import infer
 from ..models.base import SequenceModel
+from ..priors import Mixture
 from ..program import device_of
 from .batches import MASK, Data, as_dataset, in_order
 from .fit import NonFiniteLossError
@@ -46,7 +47,8 @@ def fit_priors(
     """Train p(f) and p(z | f) of a trained model alone, in place, on draws of f and z from the guide.
 
     Decoder and guide stay as they are, and so do reconstructions and swaps. The data is read once; of each
-    sequence ``num_samples`` draws of f and z are kept.
+    sequence ``num_samples`` draws of f and z are kept. Components of a mixture of z that have died begin
+    anew, see :meth:`pyro_dsae.priors.Mixture.revive`.
 
     :param data: sequences as in :func:`~pyro_dsae.fit`.
     :param steps: of Adam on ``batch_size`` draws each, at a rate that falls from ``lr`` to 0 as a cosine.
@@ -83,6 +85,10 @@ def fit_priors(
                 )
             torch.manual_seed(seed)
             f, z, mask = _draws(model, guide, dataset, num_samples)
+            prior = getattr(model, "prior", None)
+            if isinstance(prior, Mixture) and {*prior.parameters()} <= {*weights}:
+                rows = torch.randint(len(z), (4 * batch_size,), device=device)
+                prior.revive(z[rows], None if mask is None else mask[rows])
             optim = torch.optim.Adam(weights, lr)
             decay = CosineAnnealingLR(optim, steps)
             for step in trange(steps, disable=None if progress is None else not progress):
