@@ -6,6 +6,7 @@ r"""p(z_1:T) whose every step is a mixture: one of K things comes next, not thei
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -73,14 +74,19 @@ class Mixture(CausalLSTM, Prior):
 
     @torch.no_grad()
     def revive(self, z: Tensor, mask: Tensor | None = None, *, least: float = 1e-3) -> int:
-        r"""Begin the components that nothing in z is of anew, beside the others; how many there were.
+        r"""Begin the components that nothing in z is of anew, where others are broad; how many there were.
 
-        Component k has a share of step t, the mean of :math:`p(k \mid z_{\le t})`. While everything learns at
-        once most shares fall to none, early and for good, and what is left covers several things with one
-        broad component. Here each whose share is below ``least`` at every step becomes a copy of one that is
-        drawn by its largest share, its means half a scale aside, and copies divide the weight: p(z) is near
-        what it was, and training parts them where there is more than one thing. Ueda et al., *SMEM Algorithm
-        for Mixture Models* (Neural Computation 2000), split so.
+        While everything learns at once most weights fall to none, early and for good, and a component that
+        is left may cover several things with what lies between them. Let :math:`r_{tk}` be the share of k in
+        step t, the mean of :math:`p(k \mid z_{\le t})`, and :math:`v_{tk}` the mean, over what is its own, of
+        :math:`\sum_d \log \sigma_{tkd}`. Each component whose share is below ``least`` at every step becomes a
+        copy of one that is drawn by
+
+        .. math:: \max_t r_{tk} (1 + v_{tk} - \min_{s, j} v_{sj}),
+
+        the nats that could be gained if it were as narrow as the narrowest, and one more. The copy is
+        narrower and lies around a :math:`z_t` of the other's, and they divide the weight: further training
+        parts them. After Ueda et al., *SMEM Algorithm for Mixture Models* (Neural Computation 2000).
 
         :param z: ``(N, T, z_dim)``, draws from a posterior.
         :param mask: ``(N, T)``, True where z is of the sequence.
@@ -92,18 +98,24 @@ class Mixture(CausalLSTM, Prior):
         log_joint = logits.log_softmax(-1) + Normal(loc, scale).log_prob(z.unsqueeze(-2)).sum(-1)
         here = z.new_ones(z.shape[:2]) if mask is None else mask.to(z)
         p_k = log_joint.softmax(-1) * here.unsqueeze(-1)  # (N, T, K)
-        share = (p_k.sum(0) / here.sum(0).clamp_min(1).unsqueeze(-1)).amax(0)
-        dead = (share < least).nonzero().flatten()
+        n = here.sum(0).clamp_min(1).unsqueeze(-1)
+        r = p_k.sum(0) / n  # (T, K)
+        live = r >= least
+        dead = (~live.any(0)).nonzero().flatten()
         if not len(dead):
             return 0
-        parents = share.index_fill(0, dead, 0.0).multinomial(len(dead), replacement=True)
-        width = (p_k.unsqueeze(-1) * scale).sum((0, 1)) / p_k.sum((0, 1)).unsqueeze(-1)
+        v = (p_k * scale.log().sum(-1)).sum(0) / n / r
+        gain, step = (r * (1 + v - v[live].min())).where(live, 0.0).max(0)
+        parents = gain.multinomial(len(dead), replacement=True)
+        at = step[parents]
+        row = p_k[:, at, parents].T.multinomial(1).squeeze(1)
         weight, bias = (
             w.unflatten(0, (2, self.components, -1)) for w in self.head.dense.parameters()
         )
-        for rows in (self.which.weight, self.which.bias, *weight, *bias):
-            rows[dead] = rows[parents]
-        bias[0, dead] += 0.5 * width[parents] * torch.randn_like(width[parents])
+        for of_k in (self.which.weight, self.which.bias, *weight, *bias):
+            of_k[dead] = of_k[parents]
+        bias[0, dead] += z[row, at] - loc[row, at, parents]
+        bias[1, dead] -= math.log(2)
         copies = 1 + parents.bincount(minlength=self.components)
         copies[dead] = copies[parents]
         self.which.bias.sub_(copies.log())

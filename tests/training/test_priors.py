@@ -94,6 +94,17 @@ def test_frozen_weights_stay():
     assert changed(before, model) == {"prior"}
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_components_that_have_died_begin_anew(frozen):
+    model, guide = make_pair()
+    which = model.prior.which
+    with torch.no_grad():
+        which.weight[1:], which.bias[1:] = 0.0, -1e4
+    model.prior.requires_grad_(not frozen)
+    fit_priors(model, guide, torch.rand(6, 4, *FRAME), steps=2, progress=False)
+    assert bool((which.bias > -10).all()) is not frozen
+
+
 def test_laws_without_weights():
     torch.manual_seed(0)
     model, guide = pyro_dsae.LSTMc(FRAME, **SIZES), pyro_dsae.LSTMGuide(FRAME, **SIZES)
