@@ -79,8 +79,8 @@ class Mixture(CausalLSTM, Prior):
         While everything learns at once most weights fall to none, early and for good, and a component that
         is left may cover several things with what lies between them. Let :math:`r_{tk}` be the share of k in
         step t, the mean of :math:`p(k \mid z_{\le t})`, and :math:`v_{tk}` the mean, over what is its own, of
-        :math:`\sum_d \log \sigma_{tkd}`. Each component whose share is below ``least`` at every step becomes a
-        copy of one that is drawn by
+        :math:`\sum_d \log \sigma_{tkd}`. Each component whose share is below ``least`` at every step becomes
+        a copy of one that is drawn by
 
         .. math:: \max_t r_{tk} (1 + v_{tk} - \min_{s, j} v_{sj}),
 
