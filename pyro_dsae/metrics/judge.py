@@ -164,7 +164,8 @@ def check_labelled(dataset: LabelledSequences, heads: Sequence[str] = tuple(HEAD
 
 def batch_frames(dataset: LabelledSequences, index: Tensor, device: torch.device) -> Tensor:
     """Sequences ``index`` of a data set: float in [0, 1], on the device."""
-    return dataset.frames[index].to(device).float().div_(255)
+    index = index.to(dataset.frames.device)
+    return dataset.frames.index_select(0, index).to(device).float().div_(255)
 
 
 @torch.no_grad()

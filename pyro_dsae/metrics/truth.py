@@ -11,6 +11,7 @@ where c[v'] is c with v' in place of that attribute.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -43,19 +44,26 @@ class _Drawn:
             )
 
     def __call__(self, codes: Tensor, device: torch.device) -> Tensor:
-        """Sequences of digits ``(B, 5)``, floats ``(B, T, C, H, W)``."""
-        where = self.where[codes @ _PLACES]
-        frames = self.datasets[0].frames
-        drawn = torch.empty(len(codes), *frames.shape[1:], device=device)
-        for which, dataset in enumerate(self.datasets):
-            mine = where[:, 0] == which
-            drawn[mine.to(device)] = batch_frames(dataset, where[mine, 1], device)
-        return drawn
+        """Sequences of digits ``(B, 5)``, uint8 ``(B, T, C, H, W)``."""
+        which, at = self.where[codes @ _PLACES].T
+        found = torch.cat(
+            [
+                dataset.frames.index_select(0, at[which == place])
+                for place, dataset in enumerate(self.datasets)
+            ]
+        )
+        return found.index_select(0, which.argsort(stable=True).argsort()).to(device)
 
 
 def digits(dataset: LabelledSequences) -> Tensor:
     """Skin, trousers, tops, hair and action, ``(N, 5)``."""
     return torch.stack([dataset.labels[name].cpu() for name in (*ATTRIBUTES, "action")], 1)
+
+
+def _distance(drawn: _Drawn, made: Tensor, apart: Tensor, codes: Tensor) -> Tensor:
+    """Of each sequence made, in bytes, to the one of its digits; ``apart`` is room to work in."""
+    torch.sub(made, drawn(codes, made.device), out=apart)
+    return torch.linalg.vector_norm(apart.flatten(1), dim=1).cpu()
 
 
 def swap_against_truth(
@@ -93,16 +101,17 @@ def swap_against_truth(
             pair = (
                 batch_frames(dataset, index[part], device) for part in (content, partner[content])
             )
-            made, codes = control.swap(model, guide, *pair), expected[content]
-            error += float((made - drawn(codes, device)).square().mean()) * len(codes)
+            made, codes = control.swap(model, guide, *pair) * 255, expected[content]
+            away = partial(_distance, drawn, made, torch.empty_like(made))
+            least = away(codes)
+            error += float((least / 255).square().sum()) / made[0].numel()
             for place, classes in enumerate(_CLASSES):
-                distances = []
-                for value in range(classes):
+                wrong = []
+                for step in range(1, classes):
                     other = codes.clone()
-                    other[:, place] = value
-                    distances.append((made - drawn(other, device)).square().flatten(1).sum(1).cpu())
-                nearest = torch.stack(distances).argmin(0)
-                right[place] += int((nearest == codes[:, place]).sum())
+                    other[:, place] = (other[:, place] + step) % classes
+                    wrong.append(away(other))
+                right[place] += int((least < torch.stack(wrong).amin(0)).sum())
     shares = dict(zip((*ATTRIBUTES, "action"), (right / len(index)).tolist(), strict=True))
     static = sum(shares[name] for name in ATTRIBUTES) / len(ATTRIBUTES)
     return {"static_accuracy": static, **shares, "mse": error / len(index)}
