@@ -95,16 +95,17 @@ class Mixture(CausalLSTM, Prior):
         0
         """
         logits, loc, scale, _ = self.transition(pad(z, (0, 0, 1, -1)))
-        log_joint = logits.log_softmax(-1) + Normal(loc, scale).log_prob(z.unsqueeze(-2)).sum(-1)
+        law = Normal(loc, scale, validate_args=False)
+        log_joint = logits.log_softmax(-1) + law.log_prob(z.unsqueeze(-2)).sum(-1)
         here = z.new_ones(z.shape[:2]) if mask is None else mask.to(z)
         p_k = log_joint.softmax(-1) * here.unsqueeze(-1)  # (N, T, K)
         n = here.sum(0).clamp_min(1).unsqueeze(-1)
         r = p_k.sum(0) / n  # (T, K)
-        live = r >= least
-        dead = (~live.any(0)).nonzero().flatten()
+        dead = (r < least).all(0).nonzero().flatten()
         if not len(dead):
             return 0
         v = (p_k * scale.log().sum(-1)).sum(0) / n / r
+        live = r >= least
         gain, step = (r * (1 + v - v[live].min())).where(live, 0.0).max(0)
         parents = gain.multinomial(len(dead), replacement=True)
         at = step[parents]

@@ -127,10 +127,11 @@ def test_a_model_of_other_sites():
         fit_priors(model, guide, torch.rand(6, 4, *FRAME), progress=False)
 
 
-def test_a_loss_that_is_not_finite():
+@pytest.mark.parametrize("law", ["prior", "content_prior"])
+def test_a_loss_that_is_not_finite(law):
     model, guide = make_pair()
     with torch.no_grad():
-        next(model.content_prior.parameters()).fill_(float("nan"))
+        next(getattr(model, law).parameters()).fill_(float("nan"))
     with pytest.raises(NonFiniteLossError, match="priors' loss is nan at step 0"):
         fit_priors(model, guide, torch.rand(6, 4, *FRAME), progress=False)
 
