@@ -84,9 +84,10 @@ class Mixture(CausalLSTM, Prior):
 
         .. math:: \max_t r_{tk} (1 + v_{tk} - \min_{s, j} v_{sj}),
 
-        the nats that could be gained if it were as narrow as the narrowest, and one more. The copy is
-        narrower and lies around a :math:`z_t` of the other's, and they divide the weight: further training
-        parts them. After Ueda et al., *SMEM Algorithm for Mixture Models* (Neural Computation 2000).
+        the nats that could be gained if it were as narrow as the narrowest, and one more. The copies of one
+        are narrower, lie around a :math:`z_t` of its own each, and take half of its weight together, so
+        that p(z) is near what it was: it is further training that parts them. After Ueda et al., *SMEM
+        Algorithm for Mixture Models* (Neural Computation 2000).
 
         :param z: ``(N, T, z_dim)``, draws from a posterior.
         :param mask: ``(N, T)``, True where z is of the sequence.
@@ -117,7 +118,7 @@ class Mixture(CausalLSTM, Prior):
             of_k[dead] = of_k[parents]
         bias[0, dead] += z[row, at] - loc[row, at, parents]
         bias[1, dead] -= math.log(2)
-        copies = 1 + parents.bincount(minlength=self.components)
-        copies[dead] = copies[parents]
-        self.which.bias.sub_(copies.log())
+        copies = parents.bincount(minlength=self.components)
+        self.which.bias[dead] += (0.5 / copies[parents]).log()
+        self.which.bias[copies > 0] += math.log(0.5)
         return len(dead)
