@@ -42,7 +42,7 @@ PRESETS = {
         _LPC,
         decoder={"patch": 4, "channels": (32, 32, 64, 128), "dense": (256, 256)},
         steps=1200,
-        prior_steps=700,
+        prior_steps=1200,
     ),
     "lpc": _LPC,
     "large": replace(

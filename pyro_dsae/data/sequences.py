@@ -92,9 +92,11 @@ class Sequences(Dataset[tuple[Any, dict[str, Any]]]):
     def _read(self, index: int | Tensor) -> Tensor:
         """Frames as they are kept, of one sequence or of many."""
         if isinstance(self.frames, Tensor):
-            if isinstance(index, int):
-                return self.frames[index]
-            return self.frames.index_select(0, index.to(self.frames.device))  # faster than [index]
+            if isinstance(index, Tensor) and index.dim() == 1:
+                return self.frames.index_select(
+                    0, index.to(self.frames.device)
+                )  # faster than [index]
+            return self.frames[index]
         rows = self.frames[index.numpy() if isinstance(index, Tensor) else index]
         return torch.from_numpy(np.array(rows))
 
