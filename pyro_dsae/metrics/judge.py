@@ -162,10 +162,15 @@ def check_labelled(dataset: LabelledSequences, heads: Sequence[str] = tuple(HEAD
             )
 
 
+def batch_bytes(dataset: LabelledSequences, index: Tensor, device: torch.device) -> Tensor:
+    """Sequences ``index`` of a data set as they are kept, uint8, on the device."""
+    index = index.to(dataset.frames.device)
+    return dataset.frames.index_select(0, index).to(device)  # of bytes faster than frames[index]
+
+
 def batch_frames(dataset: LabelledSequences, index: Tensor, device: torch.device) -> Tensor:
     """Sequences ``index`` of a data set: float in [0, 1], on the device."""
-    index = index.to(dataset.frames.device)
-    return dataset.frames.index_select(0, index).to(device).float().div_(255)
+    return batch_bytes(dataset, index, device).float().div_(255)
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import control
 from ..program import Program, device_of
 from ._evaluation import evaluation
-from .judge import ATTRIBUTES, HEADS, LabelledSequences, batch_frames, check_labelled
+from .judge import ATTRIBUTES, HEADS, LabelledSequences, batch_bytes, batch_frames, check_labelled
 from .sprites import balanced_subset, derangement
 
 _CLASSES = [HEADS[name] for name in (*ATTRIBUTES, "action")]
@@ -46,13 +46,9 @@ class _Drawn:
     def __call__(self, codes: Tensor, device: torch.device) -> Tensor:
         """Sequences of digits ``(B, 5)``, uint8 ``(B, T, C, H, W)``."""
         which, at = self.where[codes @ _PLACES].T
-        found = torch.cat(
-            [
-                dataset.frames.index_select(0, at[which == place])
-                for place, dataset in enumerate(self.datasets)
-            ]
-        )
-        return found.index_select(0, which.argsort(stable=True).argsort()).to(device)
+        parts = (batch_bytes(d, at[which == n], device) for n, d in enumerate(self.datasets))
+        order = which.argsort(stable=True).argsort().to(device)
+        return torch.cat([*parts]).index_select(0, order)
 
 
 def digits(dataset: LabelledSequences) -> Tensor:
