@@ -91,6 +91,7 @@ class Mixture(CausalLSTM, Prior):
 
         :param z: ``(N, T, z_dim)``, draws from a posterior.
         :param mask: ``(N, T)``, True where z is of the sequence.
+        :param least: at most half of the share that all have if they are alike.
 
         >>> Mixture(4, hidden=16, components=3).revive(torch.randn(5, 8, 4))
         0
@@ -102,6 +103,7 @@ class Mixture(CausalLSTM, Prior):
         p_k = log_joint.softmax(-1) * here.unsqueeze(-1)  # (N, T, K)
         n = here.sum(0).clamp_min(1).unsqueeze(-1)
         r = p_k.sum(0) / n  # (T, K)
+        least = min(least, 0.5 / self.components)  # the largest share of a step is never below that
         dead = (r < least).all(0).nonzero().flatten()
         if not len(dead):
             return 0

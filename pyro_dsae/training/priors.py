@@ -85,10 +85,9 @@ def fit_priors(
                 )
             torch.manual_seed(seed)
             f, z, mask = _draws(model, guide, dataset, num_samples)
-            prior = getattr(model, "prior", None)
-            if isinstance(prior, Mixture) and {*prior.parameters()} <= {*weights}:
+            if isinstance(model.prior, Mixture) and {*model.prior.parameters()} <= {*weights}:
                 rows = torch.randint(len(z), (4 * batch_size,), device=device)
-                prior.revive(z[rows], None if mask is None else mask[rows])
+                model.prior.revive(z[rows], None if mask is None else mask[rows])
             optim = torch.optim.Adam(weights, lr)
             decay = CosineAnnealingLR(optim, steps)
             for step in trange(steps, disable=None if progress is None else not progress):

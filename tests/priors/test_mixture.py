@@ -110,3 +110,9 @@ def test_a_component_of_one_step_is_not_dead():
     assert fixed(0.0, 50.0).revive(z) == 0
     assert fixed(0.0, 90.0).revive(z) == 0  # no other is nearer to it
     assert fixed(0.0, 50.0, 90.0).revive(z) == 1
+
+
+def test_of_many_alike_none_is_dead():
+    """Each has less than the least share of every step."""
+    assert fixed(*[0.0] * 2000).revive(torch.zeros(3, 4, 1)) == 0
+    assert fixed(*[0.0] * 2000, 900.0).revive(torch.zeros(3, 4, 1)) == 1
